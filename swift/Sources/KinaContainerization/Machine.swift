@@ -1,0 +1,145 @@
+#if Containerization
+    import Containerization
+    import Foundation
+    import KinaCore
+    import Synchronization
+
+    /// A container's virtual machine while it runs. It belongs to this process, and so does what is known of it.
+    final class Machine: Sendable {
+        let id: String
+        let container: LinuxContainer
+        let streams: ProcessStreams
+        /// What `attach` writes to.
+        let input: InputFeed?
+        let startedAt: Int64
+        let isPaused = Mutex(false)
+        /// What its hosts file says, changed by one at a time.
+        let hostsText: Mutex<String>
+        let hostsLock = NSLock()
+        private let processesBox = Mutex<[String: MachineProcess]>([:])
+        /// Readable once the container's process has ended.
+        let ended: FileDescriptor
+        private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
+
+        init(
+            _ id: String, _ container: LinuxContainer, _ streams: ProcessStreams, _ input: InputFeed?, hosts: Hosts
+        ) throws {
+            self.id = id
+            hostsText = Mutex(hosts.text)
+            self.container = container
+            self.streams = streams
+            self.input = input
+            startedAt = Clock.now()
+            let (read, write) = try doing("making a pipe") { try FileDescriptor.pipe() }
+            ended = read
+            end = Mutex((nil, write))
+        }
+
+        var exit: KinaCore.ExitStatus? { end.withLock { $0.exit } }
+
+        /// Told once; whoever waits is woken by the pipe's end.
+        func finish(_ exit: KinaCore.ExitStatus) {
+            end.withLock {
+                guard $0.exit == nil else { return }
+                $0.exit = exit
+                $0.write = nil
+            }
+        }
+
+        /// A connection to the guest's agent, for the while.
+        func withAgent<T: Sendable>(_ body: @escaping @Sendable (any VirtualMachineAgent) async throws -> T)
+            async throws
+            -> T
+        {
+            try await container.withVirtualMachineInstance { instance in
+                let agent = try await instance.dialAgent()
+                do {
+                    let result = try await body(agent)
+                    try await agent.close()
+                    return result
+                } catch {
+                    try? await agent.close()
+                    throw error
+                }
+            }
+        }
+
+        // MARK: Further processes
+
+        func add(_ process: MachineProcess) { processesBox.withLock { $0[process.id] = process } }
+        func process(_ id: String) -> MachineProcess? { processesBox.withLock { $0[id] } }
+        func remove(_ id: String) -> MachineProcess? { processesBox.withLock { $0.removeValue(forKey: id) } }
+        var processes: [MachineProcess] { processesBox.withLock { Array($0.values) } }
+    }
+
+    /// A further process in a container.
+    final class MachineProcess: Sendable {
+        let id: String
+        let process: LinuxProcess
+        let streams: ProcessStreams
+        let hasTerminal: Bool
+        let timedOut = Mutex(false)
+        let ended: FileDescriptor
+        private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
+
+        init(_ id: String, _ process: LinuxProcess, _ streams: ProcessStreams, hasTerminal: Bool) throws {
+            self.id = id
+            self.process = process
+            self.streams = streams
+            self.hasTerminal = hasTerminal
+            let (read, write) = try doing("making a pipe") { try FileDescriptor.pipe() }
+            ended = read
+            end = Mutex((nil, write))
+        }
+
+        var exit: KinaCore.ExitStatus? { end.withLock { $0.exit } }
+
+        func finish(_ exit: KinaCore.ExitStatus) {
+            end.withLock {
+                guard $0.exit == nil else { return }
+                $0.exit = exit
+                $0.write = nil
+            }
+        }
+
+        /// Follows it to its end, and past its time no further.
+        func watch(timeoutMs: Int64?) {
+            Task.detached { [self] in
+                do {
+                    let status = try await process.wait()
+                    finish(KinaCore.ExitStatus(guest: status, timedOut: timedOut.withLock { $0 }))
+                } catch {
+                    finish(.lost)
+                }
+            }
+            guard let timeoutMs else { return }
+            Task.detached { [self] in
+                try? await Task.sleep(nanoseconds: UInt64(timeoutMs) * 1_000_000)
+                guard exit == nil else { return }
+                timedOut.withLock { $0 = true }
+                try? await process.kill(.kill)
+            }
+        }
+    }
+
+    extension KinaCore.ExitStatus {
+        static var lost: Self { Self(exitCode: nil, reason: .lost, finishedAt: Clock.now()) }
+
+        /// The guest reports a signal as a shell does.
+        init(guest status: Containerization.ExitStatus, timedOut: Bool = false, outOfMemory: Bool = false) {
+            let code = status.exitCode
+            let reason: Reason =
+                if timedOut { .timeout } else if outOfMemory, code == 128 + SIGKILL {
+                    .oom
+                } else if (129...192)
+                    .contains(code)
+                {
+                    .signaled
+                } else {
+                    .exited
+                }
+            self.init(
+                exitCode: code, reason: reason, finishedAt: Int64(status.exitedAt.timeIntervalSince1970 * 1e9))
+        }
+    }
+#endif

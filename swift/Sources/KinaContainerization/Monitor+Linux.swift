@@ -1,0 +1,55 @@
+#if Containerization && os(Linux)
+    import Containerization
+    import Foundation
+    import KinaCore
+
+    /// cloud-hypervisor with KVM: a process for each virtual machine.
+    enum PlatformMonitor {
+        /// Containerization 0.40 closes a relayed connection as soon as it has accepted it here.
+        static let relaysSockets = false
+
+        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
+            -> any VirtualMachineManager
+        {
+            guard let program = Command.find("cloud-hypervisor") else {
+                throw KinaError(
+                    .unavailable, "missing program: cloud-hypervisor",
+                    hint: "install it (https://www.cloudhypervisor.org), or use isolation 'namespaces'")
+            }
+            do {
+                return try CHVirtualMachineManager(
+                    kernel: kernel, initialFilesystem: guest, chBinary: URL(fileURLWithPath: program),
+                    virtiofsdBinary: virtiofsd.map { URL(fileURLWithPath: $0) },
+                    runtimeRoot: URL(fileURLWithPath: directory(home)))
+            } catch {
+                throw KinaError(guest: error, "preparing cloud-hypervisor")
+            }
+        }
+
+        /// Needed only where a directory is shared.
+        private static var virtiofsd: String? {
+            Command.find("virtiofsd") ?? Command.find("/usr/libexec/virtiofsd") ?? Command.find("/usr/lib/virtiofsd")
+        }
+
+        private static func directory(_ home: Home) -> String { "\(home.runDirectory)/vm" }
+
+        /// Ends what a server that was killed left: its monitors and their like, known by their sockets in this home's
+        /// directory, and holding its containers' disks.
+        static func endOrphans(_ home: Home) throws {
+            let mark = "\(directory(home))/"
+            var doomed: [ProcessIdentity] = []
+            for name in try Files.list("/proc") {
+                guard let pid = Int32(name), pid != getpid(), let line = try? Files.readText("/proc/\(name)/cmdline"),
+                    line.contains(mark), let process = ProcessIdentity(pid: pid)
+                else { continue }
+                kill(pid, SIGKILL)
+                doomed.append(process)
+            }
+            let bound = Call.unbounded.within(ms: 10_000)
+            while doomed.contains(where: \.isAlive) {
+                try bound.sleep(ms: 10, for: "an earlier server's machines to end")
+            }
+            try Files.removeTree(directory(home))
+        }
+    }
+#endif

@@ -1,0 +1,32 @@
+#if Containerization && os(macOS)
+    import Containerization
+    import Foundation
+    import KinaCore
+    import Security
+
+    /// Virtualization.framework: its machines are this process's, and end with it.
+    enum PlatformMonitor {
+        static let relaysSockets = true
+        private static let entitlement = "com.apple.security.virtualization"
+
+        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
+            -> any VirtualMachineManager
+        {
+            guard isEntitled else {
+                throw KinaError(
+                    .permissionDenied, "kina-vmd is not signed with the entitlement \(entitlement)",
+                    hint: "reinstall kina; or sign it: codesign --force --sign - --entitlements "
+                        + "kina-vmd.entitlements kina-vmd")
+            }
+            return VZVirtualMachineManager(kernel: kernel, initialFilesystem: guest)
+        }
+
+        /// The framework itself would only say that the configuration is invalid.
+        static var isEntitled: Bool {
+            guard let task = SecTaskCreateFromSelf(nil) else { return false }
+            return SecTaskCopyValueForEntitlement(task, entitlement as CFString, nil) as? Bool ?? false
+        }
+
+        static func endOrphans(_ home: Home) throws {}
+    }
+#endif

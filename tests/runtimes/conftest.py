@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+import kina
+from support.containers import WAITS
+from support.leaks import wait_until
+
+
+@pytest.fixture(autouse=True)
+def _clean(nothing_leaks: None, no_rules_leak: None) -> None:
+    """
+    Every test leaves the host as it was.
+    """
+
+
+@pytest.fixture
+def run(busybox: str) -> Iterator[Callable[..., kina.Container]]:
+    """
+    Runs containers that go with the test. Without a command they wait.
+    """
+    with ExitStack() as stack:
+
+        def start(command: list[str] | None = None, **options: Any) -> kina.Container:
+            image = options.pop("image", busybox)
+            given = WAITS if command is None and image == busybox else command
+            return stack.enter_context(kina.Container.run(image, given, **options))
+
+        yield start
+
+
+@pytest.fixture
+def run_with_ping(run: Callable[..., kina.Container]) -> Callable[..., kina.Container]:
+    """
+    Runs containers in which Debian's busybox can ping: it knows raw sockets only.
+    """
+
+    def start(command: list[str] | None = None, **options: Any) -> kina.Container:
+        return run(command, **{"cap_add": ["NET_RAW"], **options})
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def box(busybox: str) -> Iterator[kina.Container]:
+    """
+    A container that runs for a whole module. Tests leave it running.
+    """
+    with kina.Container.run(busybox, WAITS) as container:
+        # The shell and what it waits for: a process that came later would look like a test's.
+        assert wait_until(lambda: container.stats().pids == 2)
+        yield container
