@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 import kina
 from support.containers import WAITS
 from support.leaks import Host, wait_until
+from support.library import library_path
 from support.reboot import pull_the_plug
 
 
@@ -52,6 +54,26 @@ def test_without_its_supervisor_a_container_runs_unsupervised(
     assert "supervisor" in (caught.value.hint or "")
     box.start()
     assert not box.inspect().unsupervised
+
+
+def test_notice_of_an_earlier_run_waits_for_the_word_on_the_last_one(
+    box: kina.Container, host: Host
+) -> None:
+    """
+    A supervisor may get to its notice when the next run has just ended, and its own supervisor has
+    not said how yet.
+    """
+    supervisor = pid_of(host, "conmon", box.id)
+    os.kill(supervisor, signal.SIGSTOP)
+    box.kill()
+    late = subprocess.Popen([library_path().parent / "kina-exit", "exited", str(host.home), box.id])
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            late.wait(0.5)
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    assert late.wait(10) == 0
+    assert box.wait(timeout=10) == 137
 
 
 def test_an_unsupervised_container_can_be_stopped_and_deleted(

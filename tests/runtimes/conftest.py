@@ -46,9 +46,12 @@ def run_with_ping(run: Callable[..., kina.Container]) -> Callable[..., kina.Cont
 
 
 @pytest.fixture(scope="module")
-def box(busybox: str) -> Iterator[kina.Container]:
+def box(busybox: str, no_rules_leak: None) -> Iterator[kina.Container]:
     """
     A container that runs for a whole module. Tests leave it running.
+
+    It goes before what looks for leaks does, also when the next runtime has its turn within a
+    module: whatever lives as long must ask for that, too.
     """
     with kina.Container.run(busybox, WAITS) as container:
         # The shell and what it waits for: a process that came later would look like a test's.

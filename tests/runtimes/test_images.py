@@ -27,13 +27,13 @@ NAME = "localhost/kina/images:test"
 
 
 @pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def registry(no_rules_leak: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with docker_registry(tmp_path_factory.mktemp("registry") / "open") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def guarded(no_rules_leak: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     with docker_registry(
         tmp_path_factory.mktemp("registry") / "guarded", authenticated=True
     ) as running:

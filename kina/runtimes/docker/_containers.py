@@ -109,7 +109,8 @@ class Containers:
             bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(
                 {"HostIp": port.host_address, "HostPort": str(port.host_port)}
             )
-        labels = {**label_values(addresses, ports), DIGEST: self.images.digest_of(image)}
+        digest = self.images.digest_of(image, spec.image)
+        labels = {**label_values(addresses, ports), DIGEST: digest}
         config = container_config(spec, labels, bindings, local=local) | changes
         config["Image"] = image["Id"] if spec.image.startswith("sha256:") else spec.image
         mode = spec.sandbox.namespaces.network

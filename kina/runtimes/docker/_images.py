@@ -33,8 +33,8 @@ from kina.runtimes.docker._brought import Brought
 from kina.runtimes.docker._connection import path
 from kina.runtimes.docker._engine import Engine, nanoseconds
 from kina.runtimes.docker._errors import from_message
-from kina.runtimes.docker._names import full, is_id, registry_of
-from kina.runtimes.docker._podman import untag
+from kina.runtimes.docker._names import full, is_id, registry_of, repository_of
+from kina.runtimes.docker._podman import first_manifest, untag
 from kina.status import ImageStatus, ProgressEvent
 
 __all__ = ["Images"]
@@ -218,7 +218,7 @@ class Images:
         platform = f"{document['Os']}/{document['Architecture']}"
         return ImageStatus(
             reference=reference,
-            digest=self.digest_of(document),
+            digest=self.digest_of(document, reference),
             id=identifier_of(document),
             platform=f"{platform}/{variant}" if variant else platform,
             size=int(document["Size"]),
@@ -227,13 +227,24 @@ class Images:
             config=config_of(document) if with_config else None,
         )
 
-    def digest_of(self, document: Any) -> str:
+    def digest_of(self, document: Any, reference: str) -> str:
         """
-        Return the manifest's digest; the id where the engine has no manifest of it.
+        Return the digest of the manifest that a reference names; the id where the engine has none.
+
+        An image may have come with several manifests, of the same content packed otherwise.
         """
-        for each in document.get("RepoDigests") or ():
-            return str(each.partition("@")[2])
-        return identifier_of(document)
+        known = [full(each) for each in document.get("RepoDigests") or ()]
+        if not is_id(reference):
+            spelled = full(reference)
+            if spelled in known:
+                return spelled.partition("@")[2]
+            own = [each for each in known if repository_of(each) == repository_of(spelled)]
+            known = own or known
+        digests = list(dict.fromkeys(each.partition("@")[2] for each in known))
+        if len(digests) > 1:
+            first = first_manifest(self.engine, document["Id"])
+            digests = [each for each in digests if each != first]
+        return digests[0] if digests else identifier_of(document)
 
     def runs(self, document: Any) -> bool:
         """

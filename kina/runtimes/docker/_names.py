@@ -90,6 +90,14 @@ def registry_of(reference: str) -> str:
     return reference.partition("/")[0]
 
 
+def repository_of(reference: str) -> str:
+    """
+    Return a full reference without its tag or digest.
+    """
+    name, at, _ = reference.partition("@")
+    return name if at else reference.rpartition(":")[0]
+
+
 def host_name(name: str) -> str:
     """
     Make of a container's name what a host name may be.

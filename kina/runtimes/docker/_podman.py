@@ -16,7 +16,16 @@ from kina.errors import NotFoundError, UnsupportedError
 from kina.runtimes.docker._connection import path
 from kina.runtimes.docker._engine import Engine
 
-__all__ = ["BRIDGE", "adapted", "mac_of", "mounted", "networks", "no_update", "untag"]
+__all__ = [
+    "BRIDGE",
+    "adapted",
+    "first_manifest",
+    "mac_of",
+    "mounted",
+    "networks",
+    "no_update",
+    "untag",
+]
 
 LIBPOD: Final = "/v4.0.0/libpod"
 """Before Podman's own functions, on the same socket."""
@@ -129,6 +138,20 @@ def networks(engine: Engine) -> list[dict[str, Any]]:
         }
         for each in found or ()
     ]
+
+
+def first_manifest(engine: Engine, identifier: str) -> str | None:
+    """
+    Return the digest of the manifest with which an image first came to Podman.
+
+    It gives all of an image's manifests to each of its names (libimage, RepoDigests). What was
+    loaded or built here, pushed and pulled has two, and no registry has the first.
+    """
+    if not engine.podman:
+        return None
+    with engine.exchange(Call(60)) as exchange:
+        asked = f"{LIBPOD}{path('images', identifier.removeprefix('sha256:'), 'json')}"
+        return str(exchange.ask("GET", asked).json("the image").get("Digest") or "") or None
 
 
 def no_update() -> UnsupportedError:

@@ -223,7 +223,8 @@ extension OCIContainers {
         let lock = try store.lock(id, call)
         defer { lock.unlock() }
         guard var record = try store.load(id) else { return }
-        if record.run != nil, liveProcess(record) == nil { try settle(&record, ending(of: record), call) }
+        // Perhaps not the run that the notice is about: a later one may have ended since, its own supervisor not heard yet.
+        if record.run != nil, liveProcess(record) == nil { try end(&record, call) }
         if record.spec.remove, record.run == nil, record.exit != nil { try destroy(&record, call) }
     }
 }
