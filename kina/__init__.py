@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kina.config import NamespacesSpec as NamespacesSpec
     from kina.config import NetworkAttachment as NetworkAttachment
     from kina.config import NetworkSpec as NetworkSpec
+    from kina.config import PodSpec as PodSpec
     from kina.config import Port as Port
     from kina.config import ProcessSpec as ProcessSpec
     from kina.config import Resources as Resources
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
     from kina.network import Network as Network
     from kina.node import Node as Node
     from kina.nodeimage import build_node_image as build_node_image
+    from kina.pod import Pod as Pod
     from kina.process import Completed as Completed
     from kina.process import Process as Process
     from kina.runtimes import connect as connect
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
     from kina.status import ExitStatus as ExitStatus
     from kina.status import ImageStatus as ImageStatus
     from kina.status import NetworkStatus as NetworkStatus
+    from kina.status import PodStatus as PodStatus
     from kina.status import ProgressEvent as ProgressEvent
     from kina.status import PruneResult as PruneResult
     from kina.status import VolumeStatus as VolumeStatus
@@ -103,6 +106,7 @@ _PLACES = {
         "NamespacesSpec",
         "NetworkAttachment",
         "NetworkSpec",
+        "PodSpec",
         "Port",
         "ProcessSpec",
         "Resources",
@@ -136,6 +140,7 @@ _PLACES = {
     "kina.network": ("Network",),
     "kina.node": ("Node",),
     "kina.nodeimage": ("build_node_image",),
+    "kina.pod": ("Pod",),
     "kina.process": ("Completed", "Process"),
     "kina.runtimes": ("connect",),
     "kina.runtimes.base": ("Runtime",),
@@ -146,6 +151,7 @@ _PLACES = {
         "ExitStatus",
         "ImageStatus",
         "NetworkStatus",
+        "PodStatus",
         "ProgressEvent",
         "PruneResult",
         "VolumeStatus",

@@ -27,6 +27,7 @@ __all__ = [
     "NamespacesSpec",
     "NetworkAttachment",
     "NetworkSpec",
+    "PodSpec",
     "Port",
     "ProcessSpec",
     "Resources",
@@ -337,7 +338,7 @@ class NamespacesSpec(Spec):
 @attrs.frozen(kw_only=True)
 class SandboxSpec(Spec):
     """
-    What a container's surroundings should be: what the members of a pod would share.
+    What a container's surroundings should be: what the members of a pod share.
 
     Attributes:
         hostname: The container's name, cut to what a host name may be, when None.
@@ -367,6 +368,29 @@ class SandboxSpec(Spec):
         if mode != "private" and (self.networks or self.ports):
             what = "networks" if self.networks else "ports"
             problems.add(what, None, f"have no meaning with the network namespace {mode!r}")
+
+
+@attrs.frozen(kw_only=True)
+class PodSpec(Spec):
+    """
+    What a pod should be: a sandbox that several containers share.
+
+    Attributes:
+        name: Unique; kina chooses one when None.
+        isolation: "vm" or "namespaces"; what the runtime has when None.
+        sandbox: What its containers share.
+        cpus: Of a pod that is a virtual machine.
+        memory: Bytes, of a pod that is a virtual machine.
+        labels: What it is known by.
+    """
+
+    schema: int = 1
+    name: str | None = attrs.field(default=None, converter=f.to_optional_text)
+    isolation: Isolation | None = attrs.field(default=None, converter=_isolation)
+    sandbox: SandboxSpec = attrs.field(factory=SandboxSpec)
+    cpus: float | None = attrs.field(default=None, converter=f.to_cpus)
+    memory: int | None = attrs.field(default=None, converter=f.to_optional_bytes)
+    labels: dict[str, str] = attrs.field(factory=dict, converter=f.to_mapping)
 
 
 @attrs.frozen(kw_only=True)

@@ -34,6 +34,7 @@ from kina.config import (
     NamespaceMode,
     NamespacesSpec,
     NetworkAttachment,
+    PodSpec,
     Port,
     PullPolicy,
     Resources,
@@ -46,35 +47,29 @@ from kina.errors import InvalidArgumentError
 if TYPE_CHECKING:
     from kina.image import Image
     from kina.network import Network
+    from kina.pod import Pod
 
-__all__ = ["ContainerOptions", "accepts_options", "container_spec", "resources_spec"]
+__all__ = [
+    "ContainerOptions",
+    "PodOptions",
+    "SandboxOptions",
+    "accepts_options",
+    "container_spec",
+    "pod_spec",
+    "resources_spec",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PortLike = Port | int | str
 
 
-class ContainerOptions(TypedDict, total=False):
+class SandboxOptions(TypedDict, total=False):
     """
-    What a container can be told; what is left out has the spec's default.
+    What a container's surroundings can be told, or a pod: what its containers share.
 
     Attributes:
-        name: Unique; kina chooses one when it is left out.
-        entrypoint: Replaces the image's; an empty list means none.
-        env: On top of the image's: a mapping, or "KEY=value" strings.
-        workdir: An absolute path in the container.
-        user: "name", "uid", "name:group" or "uid:gid".
-        groups: Supplementary groups, names or numbers.
         hostname: The name when left out.
-        labels: What it is found by: a mapping, or "KEY=value" strings.
-        cpus: CPUs' worth of time: 1.5, or "500m".
-        cpu_weight: Relative share under contention, 1 to 10000, 100 being usual.
-        cpuset: The CPUs to run on: "0-2,4".
-        memory: A limit: bytes, "256Mi", "1.5G".
-        memory_swap: Of memory and swap together; -1 for unlimited swap.
-        pids: The most processes and threads.
-        mounts: `Mount.bind(…)`, `Mount.volume(…)`, `Mount.tmpfs(…)`, or "/host:/there:ro",
-            "volume:/there".
         ports: `Port(…)`, 80, "8080:80", "127.0.0.1::80/udp", or a mapping of container ports to
             host ports.
         network: A network or its name, several of them, "host", or "none"; the default network when
@@ -86,6 +81,44 @@ class ContainerOptions(TypedDict, total=False):
         sysctls: Kernel parameters of the container's namespaces.
         shm_size: Of /dev/shm; 64 MiB when left out.
         pid_namespace, ipc_namespace, uts_namespace, cgroup_namespace: "private" or "host".
+    """
+
+    hostname: str
+    ports: Iterable[PortLike] | Mapping[int | str, int | str | None]
+    network: str | Network | NetworkAttachment | Sequence[str | Network | NetworkAttachment] | None
+    address: Address
+    aliases: Iterable[str]
+    dns: DNS | Iterable[str]
+    extra_hosts: Mapping[str, str]
+    sysctls: Mapping[str, object]
+    shm_size: Quantity
+    pid_namespace: NamespaceMode
+    ipc_namespace: NamespaceMode
+    uts_namespace: NamespaceMode
+    cgroup_namespace: NamespaceMode
+
+
+class ContainerOptions(SandboxOptions, total=False):
+    """
+    What a container can be told, beside what `SandboxOptions` says; what is left out has the spec's
+    default.
+
+    Attributes:
+        name: Unique; kina chooses one when it is left out.
+        entrypoint: Replaces the image's; an empty list means none.
+        env: On top of the image's: a mapping, or "KEY=value" strings.
+        workdir: An absolute path in the container.
+        user: "name", "uid", "name:group" or "uid:gid".
+        groups: Supplementary groups, names or numbers.
+        labels: What it is found by: a mapping, or "KEY=value" strings.
+        cpus: CPUs' worth of time: 1.5, or "500m".
+        cpu_weight: Relative share under contention, 1 to 10000, 100 being usual.
+        cpuset: The CPUs to run on: "0-2,4".
+        memory: A limit: bytes, "256Mi", "1.5G".
+        memory_swap: Of memory and swap together; -1 for unlimited swap.
+        pids: The most processes and threads.
+        mounts: `Mount.bind(…)`, `Mount.volume(…)`, `Mount.tmpfs(…)`, or "/host:/there:ro",
+            "volume:/there".
         cap_add, cap_drop: Capabilities, with or without CAP_, or "ALL".
         seccomp: "default", "unconfined", `Seccomp(…)`, or a custom profile as a mapping.
         ulimits: `Rlimit(…)`, or a mapping such as {"nofile": 1024} or {"nofile": (1024, 4096)}.
@@ -104,6 +137,8 @@ class ContainerOptions(TypedDict, total=False):
         pull: "missing" (the default), "always" or "never".
         isolation: "vm", a kernel of its own in a virtual machine, or "namespaces", the host's
             kernel. One that the runtime does not have is an error; what it has when left out.
+        pod: A pod or its name, whose sandbox it shares: what `SandboxOptions` says is the pod's
+            then.
     """
 
     name: str
@@ -112,7 +147,6 @@ class ContainerOptions(TypedDict, total=False):
     workdir: str
     user: str | int
     groups: Iterable[str]
-    hostname: str
     labels: Strings
     cpus: Quantity
     cpu_weight: int
@@ -121,18 +155,6 @@ class ContainerOptions(TypedDict, total=False):
     memory_swap: Quantity
     pids: int
     mounts: Iterable[Mount | str]
-    ports: Iterable[PortLike] | Mapping[int | str, int | str | None]
-    network: str | Network | NetworkAttachment | Sequence[str | Network | NetworkAttachment] | None
-    address: Address
-    aliases: Iterable[str]
-    dns: DNS | Iterable[str]
-    extra_hosts: Mapping[str, str]
-    sysctls: Mapping[str, object]
-    shm_size: Quantity
-    pid_namespace: NamespaceMode
-    ipc_namespace: NamespaceMode
-    uts_namespace: NamespaceMode
-    cgroup_namespace: NamespaceMode
     cap_add: Iterable[str]
     cap_drop: Iterable[str]
     seccomp: Literal["default", "unconfined"] | Seccomp | Mapping[str, Any]
@@ -150,6 +172,26 @@ class ContainerOptions(TypedDict, total=False):
     writable_cgroups: bool
     remove: bool
     pull: PullPolicy
+    isolation: Isolation
+
+    pod: str | Pod
+
+
+class PodOptions(SandboxOptions, total=False):
+    """
+    What a pod can be told, beside what `SandboxOptions` says.
+
+    Attributes:
+        labels: What it is found by: a mapping, or "KEY=value" strings.
+        cpus: Of a pod that is a virtual machine: 1.5, or "500m".
+        memory: Of a pod that is a virtual machine: bytes, "256Mi", "1.5G".
+        isolation: "vm", a kernel of its own in a virtual machine, or "namespaces", the host's
+            kernel. One that the runtime does not have is an error; what it has when left out.
+    """
+
+    labels: Strings
+    cpus: Quantity
+    memory: Quantity
     isolation: Isolation
 
 
@@ -212,10 +254,7 @@ def container_spec(
         InvalidArgumentError: Some can't be used; it names all of them.
     """
     problems = Problems()
-    given = {name: value for name, value in options.items() if value is not None}
-    for name in given.keys() - ContainerOptions.__annotations__.keys():
-        problems.add(name, None, "is not a known keyword", _suggestion(name))
-        del given[name]
+    given = _known(options, ContainerOptions.__annotations__, problems)
     fields: dict[str, Any] = {"image": str(image) if is_image(image) else image}
     fields["command"] = command
     with problems.at(""):
@@ -240,6 +279,30 @@ def container_spec(
     return spec
 
 
+def pod_spec(name: str | None, options: Mapping[str, Any]) -> PodSpec:
+    """
+    Make a spec of keywords.
+
+    Args:
+        name: Unique; kina chooses one when None.
+        options: PodOptions.
+
+    Raises:
+        InvalidArgumentError: Some can't be used; it names all of them.
+    """
+    problems = Problems()
+    given = _known(options, PodOptions.__annotations__, problems)
+    sandbox = SandboxSpec()
+    with problems.at(""):
+        sandbox = _sandbox(given)
+    try:
+        spec = PodSpec(name=name, sandbox=sandbox, **given)
+    except InvalidArgumentError as error:
+        problems.absorb("", error)
+    problems.raise_any()
+    return spec
+
+
 def resources_spec(options: Mapping[str, Any]) -> Resources:
     """
     Make limits of keywords.
@@ -257,10 +320,20 @@ def is_image(value: object) -> bool:
     return hasattr(value, "reference") and hasattr(value, "digest")
 
 
-def _suggestion(name: str) -> str | None:
-    close = _FOREIGN.get(name) or nearest(name, [*ContainerOptions.__annotations__, *_FOREIGN])
+def _known(
+    options: Mapping[str, Any], keywords: Mapping[str, Any], problems: Problems
+) -> dict[str, Any]:
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in given.keys() - keywords.keys():
+        problems.add(name, None, "is not a known keyword", _suggestion(name, keywords))
+        del given[name]
+    return given
+
+
+def _suggestion(name: str, keywords: Mapping[str, Any]) -> str | None:
+    close = _FOREIGN.get(name) or nearest(name, [*keywords, *_FOREIGN])
     close = _FOREIGN.get(close or "", close)
-    return f"did you mean {close!r}?" if close else None
+    return f"did you mean {close!r}?" if close in keywords else None
 
 
 def _take(given: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
@@ -354,9 +427,17 @@ def _each(parse: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, ...]]:
     return parse_all
 
 
+def _pod(value: Any) -> str:
+    found = value if isinstance(value, str) else getattr(value, "id", None)
+    if not isinstance(found, str):
+        raise InvalidArgumentError.at("", value, "must be a pod or its name")
+    return found
+
+
 _PARSED: Final[Mapping[str, Callable[[Any], Any]]] = {
     "mounts": parse_mounts,
     "devices": _each(parse_device),
     "ulimits": parse_ulimits,
     "seccomp": parse_seccomp,
+    "pod": _pod,
 }

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import attrs
 
-from kina.config import ContainerSpec, ImageConfig, Port
+from kina.config import ContainerSpec, ImageConfig, PodSpec, Port
 
 __all__ = [
     "Address",
@@ -22,6 +22,7 @@ __all__ = [
     "ExitStatus",
     "ImageStatus",
     "NetworkStatus",
+    "PodStatus",
     "ProgressEvent",
     "PruneResult",
     "Report",
@@ -31,7 +32,8 @@ __all__ = [
 
 State = Literal["created", "running", "paused", "stopped", "deleting"]
 ExitReason = Literal["exited", "signaled", "oom", "timeout", "lost"]
-EventKind = Literal["container", "image", "network", "volume"]
+PodState = Literal["ready", "stopped", "deleting"]
+EventKind = Literal["container", "image", "network", "pod", "volume"]
 
 
 def wire_name(name: str, **arguments: Any) -> Any:
@@ -107,6 +109,7 @@ class ContainerStatus:
         hostname: Its own.
         addresses: One for each network.
         ports: Published ports, with host ports resolved.
+        pod_id: The pod that it is in, whose addresses it has.
         labels: What it is known by.
         spec: What was asked for; None in lists.
     """
@@ -124,6 +127,7 @@ class ContainerStatus:
     hostname: str
     addresses: tuple[Address, ...] = ()
     ports: tuple[Port, ...] = ()
+    pod_id: str | None = wire_name("podID", default=None)
     labels: dict[str, str] = attrs.field(factory=dict)
     spec: ContainerSpec | None = None
 
@@ -240,6 +244,54 @@ class NetworkList:
 
 
 @attrs.frozen(kw_only=True)
+class PodStatus:
+    """
+    What a pod is.
+
+    Attributes:
+        id: Random, unique.
+        name: Unique.
+        state: ready, stopped or deleting.
+        created_at_ns: When it was made.
+        started_at_ns: When it was last brought up.
+        hostname: Its containers'.
+        addresses: One for each network, the same for all its containers.
+        ports: Published ports, with host ports resolved.
+        labels: What it is known by.
+        containers: The ids of its containers, in the order of their making.
+        spec: What was asked for.
+    """
+
+    id: str
+    name: str
+    state: PodState
+    created_at_ns: int = wire_name("createdAt")
+    started_at_ns: int | None = wire_name("startedAt", default=None)
+    hostname: str
+    addresses: tuple[Address, ...] = ()
+    ports: tuple[Port, ...] = ()
+    labels: dict[str, str] = attrs.field(factory=dict)
+    containers: tuple[str, ...] = ()
+    spec: PodSpec
+
+    @property
+    def created_at(self) -> datetime:
+        """
+        When it was made.
+        """
+        return moment(self.created_at_ns)
+
+
+@attrs.frozen(kw_only=True)
+class PodList:
+    """
+    Pods, as a list answers them.
+    """
+
+    pods: tuple[PodStatus, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
 class VolumeStatus:
     """
     What a volume is.
@@ -330,7 +382,7 @@ class Event:
 
     Attributes:
         time_ns: When.
-        kind: container, image, network or volume.
+        kind: container, image, network, pod or volume.
         action: create, start, stop, die, oom, delete, pull and so on.
         id: The object's.
         name: The object's.
@@ -361,6 +413,7 @@ class PruneResult:
         containers: Names.
         images: References.
         networks: Names.
+        pods: Names.
         volumes: Names.
         leftovers: What a crash had left: mounts, records, files; said in words.
         reclaimed: Bytes of files that were freed.
@@ -369,6 +422,7 @@ class PruneResult:
     containers: tuple[str, ...] = ()
     images: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
+    pods: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     leftovers: tuple[str, ...] = ()
     reclaimed: int = 0

@@ -132,12 +132,12 @@ def prune(
     Delete what is unused, and what a crash left behind.
 
     Args:
-        containers: Those that do not run.
+        containers: Those that do not run, and stopped pods without any.
         images: Those that no container uses; on an engine of Docker mode, of those that kina has
             brought there.
         networks: Those that no container is on.
         volumes: Those that no container mounts, with what is in them.
-        labels: Only containers, networks and volumes with these.
+        labels: Only containers, networks, pods and volumes with these.
         timeout: Seconds that it may take.
         runtime: Where; the one in use when None.
 

@@ -25,7 +25,7 @@ from support.server import CONNECTIONS
 TESTS = Path(__file__).parent
 TIMEOUT = 60
 """Seconds that a test may take unless it says otherwise."""
-NEED_ROOT = ("abi", "runtimes", "faults", "nodeimage", "cluster", "server", "engines")
+NEED_ROOT = ("abi", "runtimes", "pods", "faults", "nodeimage", "cluster", "server", "engines")
 
 
 def pytest_configure() -> None:
@@ -74,6 +74,8 @@ def kina_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 # What is to pass the same tests: the native runtime in this process and through a socket, and
 # Docker mode on two engines.
 BACKENDS = ("oci", "remote", *ENGINES)
+# Parts of the tests that pass on several; Docker's API has no pods.
+CONFORMING = {"runtimes": BACKENDS, "pods": ("oci", "remote")}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -81,8 +83,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     Give the conformance tests every backend, and all others that use a runtime the first.
     """
     if "runtime" in metafunc.fixturenames:
-        conforming = metafunc.definition.path.parent == TESTS / "runtimes"
-        backends = BACKENDS if conforming else BACKENDS[:1]
+        path = metafunc.definition.path
+        part = path.parent.name if path.parent.parent == TESTS else ""
+        backends = CONFORMING.get(part, BACKENDS[:1])
         metafunc.parametrize("runtime", backends, indirect=True, scope="session")
 
 

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from typing import Any, NamedTuple, Protocol, Self
 
 from kina.calls import Call
-from kina.config import ContainerSpec, NetworkSpec, ProcessSpec, Resources, VolumeSpec
+from kina.config import ContainerSpec, NetworkSpec, PodSpec, ProcessSpec, Resources, VolumeSpec
 from kina.requests import (
     ContainerFilter,
     EventFilter,
@@ -31,6 +31,7 @@ from kina.status import (
     ExitStatus,
     ImageStatus,
     NetworkStatus,
+    PodStatus,
     PruneResult,
     RuntimeInfo,
     VolumeStatus,
@@ -40,6 +41,7 @@ __all__ = [
     "ContainerRuntime",
     "ImageRuntime",
     "NetworkRuntime",
+    "PodRuntime",
     "ProcessRuntime",
     "Reach",
     "Runtime",
@@ -167,6 +169,26 @@ class ProcessRuntime(Protocol):
         ...
 
 
+class PodRuntime(Protocol):
+    """
+    Pods: sandboxes that several containers share.
+    """
+
+    def create(self, spec: PodSpec, call: Call | None = None) -> PodStatus: ...
+    def start(self, reference: str, call: Call | None = None) -> PodStatus:
+        """
+        Bring its sandbox up; containers are started one by one.
+        """
+        ...
+
+    def stop(
+        self, reference: str, timeout: float | None = None, call: Call | None = None
+    ) -> PodStatus: ...
+    def delete(self, reference: str, force: bool, call: Call | None = None) -> None: ...
+    def get(self, reference: str) -> PodStatus: ...
+    def list(self) -> tuple[PodStatus, ...]: ...
+
+
 class NetworkRuntime(Protocol):
     """
     Networks.
@@ -196,12 +218,13 @@ class Runtime(ABC):
     Attributes:
         name: "native" or "docker".
         local: Whether what is made runs on this machine: its paths, ports and memory are those.
-        images, containers, processes, networks, volumes: What it does.
+        images, pods, containers, processes, networks, volumes: What it does.
     """
 
     name: str
     local: bool = True
     images: ImageRuntime
+    pods: PodRuntime
     containers: ContainerRuntime
     processes: ProcessRuntime
     networks: NetworkRuntime

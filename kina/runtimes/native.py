@@ -12,7 +12,7 @@ from kina._ffi import RuntimeHandle
 from kina._ffi import doctor as _doctor
 from kina._ffi._library import encode
 from kina.calls import Call
-from kina.config import ContainerSpec, NetworkSpec, ProcessSpec, Resources, VolumeSpec
+from kina.config import ContainerSpec, NetworkSpec, PodSpec, ProcessSpec, Resources, VolumeSpec
 from kina.errors import NotFoundError
 from kina.requests import (
     ContainerFilter,
@@ -35,6 +35,8 @@ from kina.status import (
     ImageStatus,
     NetworkList,
     NetworkStatus,
+    PodList,
+    PodStatus,
     PruneResult,
     Report,
     RuntimeInfo,
@@ -63,6 +65,13 @@ def _document(value: Any) -> Any:
     return encode(wire.to_json(value), type(value).__name__)
 
 
+def _grace(seconds: float | None) -> int:
+    """
+    Return milliseconds; -1: what the specs say.
+    """
+    return -1 if seconds is None else int(seconds * 1000)
+
+
 class NativeRuntime(Runtime):
     """
     libkina: on Linux an OCI runtime without a daemon, in this process or (backend "remote") in a
@@ -83,6 +92,7 @@ class NativeRuntime(Runtime):
     def __init__(self, options: RuntimeOptions) -> None:
         self._handle = RuntimeHandle(wire.to_json(options))
         self.images = _Images(self._handle)
+        self.pods = _Pods(self._handle)
         self.containers = _Containers(self._handle)
         self.processes = _Processes(self._handle)
         self.networks = _Networks(self._handle)
@@ -178,8 +188,7 @@ class _Containers(_Part):
     def stop(
         self, reference: str, timeout: float | None = None, call: Call | None = None
     ) -> ContainerStatus:
-        milliseconds = -1 if timeout is None else int(timeout * 1000)
-        return self._change(call, self._lib.kina_container_stop, reference, milliseconds)
+        return self._change(call, self._lib.kina_container_stop, reference, _grace(timeout))
 
     def pause(self, reference: str, call: Call | None = None) -> ContainerStatus:
         return self._change(call, self._lib.kina_container_pause, reference)
@@ -281,6 +290,34 @@ class _Processes(_Part):
     def delete(self, container: str, process: str) -> None:
         arguments = (_reference(container, "container"), _reference(process, "process"))
         self._handle.tell(self._lib.kina_process_delete, *arguments)
+
+
+class _Pods(_Part):
+    def create(self, spec: PodSpec, call: Call | None = None) -> PodStatus:
+        answer = self._handle.ask_long(call, self._lib.kina_pod_create, _document(spec))
+        return wire.from_json(PodStatus, answer)
+
+    def start(self, reference: str, call: Call | None = None) -> PodStatus:
+        answer = self._handle.ask_long(call, self._lib.kina_pod_start, _reference(reference))
+        return wire.from_json(PodStatus, answer)
+
+    def stop(
+        self, reference: str, timeout: float | None = None, call: Call | None = None
+    ) -> PodStatus:
+        arguments = (_reference(reference), _grace(timeout))
+        answer = self._handle.ask_long(call, self._lib.kina_pod_stop, *arguments)
+        return wire.from_json(PodStatus, answer)
+
+    def delete(self, reference: str, force: bool, call: Call | None = None) -> None:
+        self._handle.tell_long(call, self._lib.kina_pod_delete, _reference(reference), int(force))
+
+    def get(self, reference: str) -> PodStatus:
+        answer = self._handle.ask(self._lib.kina_pod_list, _reference(reference))
+        return wire.from_json(PodList, answer).pods[0]
+
+    def list(self) -> tuple[PodStatus, ...]:
+        answer = self._handle.ask(self._lib.kina_pod_list, _reference(None))
+        return wire.from_json(PodList, answer).pods
 
 
 class _Networks(_Part):

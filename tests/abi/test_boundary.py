@@ -255,11 +255,12 @@ def test_a_newer_schema_is_refused(library: Library, opened: Any) -> None:
     assert "schema" in caught.value.message
 
 
-def test_a_pod_is_refused_until_there_are_some(library: Library, opened: Any) -> None:
-    spec = json.dumps({"image": "x", "pod": "p"}).encode()
+def test_a_pod_must_be_there(library: Library, opened: Any) -> None:
+    spec = json.dumps({"image": "x", "pod": "nobody"}).encode()
     with pytest.raises(Failure) as caught:
         library.ask("kina_container_create", opened, library.ffi.NULL, spec)
-    assert caught.value.code == library.lib.KINA_UNIMPLEMENTED
+    assert caught.value.code == library.lib.KINA_NOT_FOUND
+    assert "pod 'nobody'" in caught.value.message
 
 
 def test_results_that_are_not_wanted_may_be_null(library: Library, opened: Any) -> None:

@@ -4,6 +4,8 @@ What tests run in containers.
 
 from __future__ import annotations
 
+import socket
+import time
 from typing import Final
 
 WAITS: Final = ["sh", "-c", "trap 'exit 0' TERM; sleep inf & wait"]
@@ -15,3 +17,20 @@ def prints(*expressions: str) -> list[str]:
     Return a command that prints what the shell makes of each expression, a line each.
     """
     return ["sh", "-c", "; ".join(f"echo {expression}" for expression in expressions)]
+
+
+LISTENS = ["sh", "-c", "while :; do echo served | nc -l -p 8080; done"]
+"""Serves one word on port 8080."""
+
+
+def ask(address: str, port: int) -> str:
+    """
+    Return what a server says first.
+    """
+    for _ in range(100):
+        try:
+            with socket.create_connection((address, port), timeout=5) as there:
+                return there.recv(100).decode()
+        except ConnectionRefusedError:
+            time.sleep(0.05)
+    raise AssertionError(f"nobody listens at {address}:{port}")

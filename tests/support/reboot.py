@@ -45,3 +45,7 @@ def pull_the_plug(host: Host) -> None:
         if document.get("run"):
             document["run"]["bootID"] = "00000000-0000-0000-0000-000000000000"
             record.write_text(json.dumps(document))
+    for record in (host.home / "pods").glob("*/record.json"):
+        document = json.loads(record.read_text())
+        if document.get("bootID"):
+            record.write_text(json.dumps(document | {"bootID": "an-earlier-one"}))

@@ -32,6 +32,7 @@ LAYERS = [
     {"process", "_copying", "_logs"},
     {"_container_io"},
     {"container", "image", "network", "volume", "system"},
+    {"pod"},
     {"node", "nodeimage"},
     {"loading", "logfiles", "bootstrap"},
     {"_clusterstate", "_clusterplan"},

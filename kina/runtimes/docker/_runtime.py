@@ -23,6 +23,7 @@ from kina.runtimes.docker._engine import Engine
 from kina.runtimes.docker._events import events
 from kina.runtimes.docker._images import Images
 from kina.runtimes.docker._networks import Networks
+from kina.runtimes.docker._pods import Pods
 from kina.runtimes.docker._processes import Processes
 from kina.runtimes.docker._records import Records
 from kina.runtimes.docker._volumes import Volumes
@@ -94,6 +95,7 @@ class DockerRuntime(Runtime):
         records = Records(self._engine)
         self.images: Images = Images(self._engine, Brought(Path(self._home), self._engine_key))
         self.networks: Networks = Networks(self._engine, records)
+        self.pods: Pods = Pods()
         self.volumes: Volumes = Volumes(self._engine)
         self.containers: Containers = Containers(self._engine, self.images, self.networks, records)
         self.processes: Processes = Processes(self._engine, self.containers)

@@ -15,6 +15,7 @@ from kina._fields import nearest
 from kina.config import ContainerSpec, Mount, Resources
 from kina.errors import InvalidArgumentError, UnsupportedError
 from kina.runtimes.docker._names import SPEC
+from kina.runtimes.docker._pods import no_pods
 
 __all__ = ["container_config", "resource_config"]
 
@@ -58,7 +59,7 @@ def container_config(
         UnsupportedError: An engine can't do that.
     """
     if spec.pod is not None:
-        raise UnsupportedError("a Docker engine has no pods", hint="use the native runtime")
+        raise no_pods()
     if spec.isolation == "vm":
         raise UnsupportedError(
             "isolation 'vm': a Docker engine isolates with namespaces",

@@ -98,27 +98,46 @@ static int run_on_thread(int (*body)(void *), void *argument) {
     return call.result;
 }
 
-static int pin_netns(void *raw) {
-    const char *path = raw;
-    if (unshare(CLONE_NEWNET) < 0) return -errno;
+static int bring_up_loopback(void) {
     int control = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (control < 0) return -errno;
     struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
     int failed = ioctl(control, SIOCSIFFLAGS, &lo) < 0 ? -errno : 0;
     close(control);
-    if (failed) return failed;
-    char self[64];
-    snprintf(self, sizeof self, "/proc/self/task/%ld/ns/net", syscall(SYS_gettid));
-    return checked(mount(self, path, NULL, MS_BIND, NULL));
+    return failed;
 }
 
-int kina_linux_pin_netns(const char *path) {
-    int fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+struct pin {
+    const char *path;
+    const char *kind;
+    int type;
+    const char *hostname;
+};
+
+static int pin_namespace(void *raw) {
+    const struct pin *pin = raw;
+    if (unshare(pin->type) < 0) return -errno;
+    int failed = pin->type == CLONE_NEWNET ? bring_up_loopback() : 0;
+    if (!failed && pin->hostname) failed = checked(sethostname(pin->hostname, strlen(pin->hostname)));
+    if (failed) return failed;
+    char self[64];
+    snprintf(self, sizeof self, "/proc/self/task/%ld/ns/%s", syscall(SYS_gettid), pin->kind);
+    return checked(mount(self, pin->path, NULL, MS_BIND, NULL));
+}
+
+static int pin(struct pin pin) {
+    int fd = open(pin.path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0) return -errno;
     close(fd);
-    int result = run_on_thread(pin_netns, (void *)path);
-    if (result < 0) unlink(path);
+    int result = run_on_thread(pin_namespace, &pin);
+    if (result < 0) unlink(pin.path);
     return result;
+}
+
+int kina_linux_pin_netns(const char *path) { return pin((struct pin){path, "net", CLONE_NEWNET, NULL}); }
+int kina_linux_pin_ipcns(const char *path) { return pin((struct pin){path, "ipc", CLONE_NEWIPC, NULL}); }
+int kina_linux_pin_utsns(const char *path, const char *hostname) {
+    return pin((struct pin){path, "uts", CLONE_NEWUTS, hostname});
 }
 
 enum { MAX_DESCRIPTORS = 64 };

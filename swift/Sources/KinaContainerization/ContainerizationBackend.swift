@@ -6,7 +6,7 @@
     public final class ContainerizationBackend: Backend {
         public let info: RuntimeInfo
         public let images: any ImageBackend
-        public let sandboxes: any SandboxBackend = MachineSandboxes()
+        public let pods: any PodBackend = MachinePods()
         public let containers: any ContainerBackend
         public let processes: any ProcessBackend
         public let networks: any NetworkBackend

@@ -5,7 +5,7 @@
 public protocol Backend: Sendable {
     var info: RuntimeInfo { get }
     var images: any ImageBackend { get }
-    var sandboxes: any SandboxBackend { get }
+    var pods: any PodBackend { get }
     var containers: any ContainerBackend { get }
     var processes: any ProcessBackend { get }
     var networks: any NetworkBackend { get }
@@ -29,22 +29,18 @@ public protocol ImageBackend: Sendable {
     func delete(_ reference: String, force: Bool, _ call: Call) throws
 }
 
-/// Pods: several containers that share one sandbox. A lone container owns its own, which is not listed here.
-public protocol SandboxBackend: Sendable {
-    func create(_ name: String, _ spec: SandboxSpec, _ call: Call) throws -> String
-    func stop(_ reference: String, _ call: Call) throws
-    func delete(_ reference: String, _ call: Call) throws
-    func list() throws -> [String]
-}
-
-extension SandboxBackend {
-    public func create(_ name: String, _ spec: SandboxSpec, _ call: Call) throws -> String { throw noPods }
-    public func stop(_ reference: String, _ call: Call) throws { throw noPods }
-    public func delete(_ reference: String, _ call: Call) throws { throw noPods }
-    public func list() throws -> [String] { [] }
-    private var noPods: KinaError {
-        .unimplemented("this backend has no pods", hint: "leave 'pod' out: every container has a sandbox of its own")
-    }
+/// Pods: sandboxes that several containers share. A lone container owns its own, which is not listed here.
+public protocol PodBackend: Sendable {
+    /// Made, and brought up: containers can be started in it.
+    func create(_ spec: PodSpec, _ call: Call) throws -> PodStatus
+    /// Brings it up again; its containers are started one by one.
+    func start(_ reference: String, _ call: Call) throws -> PodStatus
+    /// Stops its containers, then the sandbox. timeout nil: what the containers' specs say.
+    func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus
+    /// With its containers; FAILED_PRECONDITION while one runs, unless force.
+    func delete(_ reference: String, force: Bool, _ call: Call) throws
+    func get(_ reference: String) throws -> PodStatus
+    func list() throws -> PodList
 }
 
 public protocol ContainerBackend: Sendable {

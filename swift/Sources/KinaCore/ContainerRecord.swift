@@ -45,6 +45,8 @@ public struct ContainerRecord: Record {
     public var addresses: [AddressStatus] = []
     public var ports: [PortSpec] = []
     public var mounts: [ResolvedMount] = []
+    /// The pod whose sandbox it shares: addresses, host name and `spec.sandbox` are the pod's then, and no port is its own.
+    public var podID: String?
     public var createdAt: Int64
     /// The current run, or the last one until its end is recorded.
     public var run: Run?

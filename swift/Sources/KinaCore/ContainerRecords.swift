@@ -41,6 +41,7 @@ extension ContainerRecord {
             createdAt: createdAt, hostname: hostname)
         status.addresses = addresses
         status.ports = ports
+        status.podID = podID
         status.labels = spec.labels
         status.exit = exit
         status.startedAt = run?.startedAt ?? lastStart

@@ -168,10 +168,12 @@ public struct Store<R: Record>: Sendable {
         return swept
     }
 
-    /// The lock of one object, for every change to it; NOT_FOUND when the object went while waiting.
-    public func lock(_ id: String, _ call: Call) throws -> FileLock {
+    /// The lock of one object, for every change to it, or shared for what must not see one; NOT_FOUND when the object went
+    /// while waiting.
+    public func lock(_ id: String, shared: Bool = false, _ call: Call) throws -> FileLock {
         do {
-            return try FileLock("\(directory(id))/lock", call, for: "\(kind) \(id), which another call is changing")
+            return try FileLock(
+                "\(directory(id))/lock", shared: shared, call, for: "\(kind) \(id), which another call is changing")
         } catch let error as Errno where error.code == ENOENT {
             throw KinaError.notFound(kind, id)
         }

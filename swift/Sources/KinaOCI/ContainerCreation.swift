@@ -2,7 +2,8 @@ import KinaCore
 
 extension OCIContainers {
     func create(_ spec: ContainerSpec, _ call: Call) throws -> ContainerStatus {
-        let (record, lock) = try make(spec, call)
+        let pod = try spec.pod.map { try sandboxes.hold($0, up: false, call) }
+        let (record, lock) = try withExtendedLifetime(pod) { try make(spec, in: pod?.pod, call) }
         lock.unlock()
         context.journal.append(
             .container, "create", id: record.id, name: record.name, ["image": record.spec.image])
@@ -10,7 +11,9 @@ extension OCIContainers {
     }
 
     /// A finished record, still locked. Everything is undone when it throws. A short run's lives no longer than we do.
-    func make(_ spec: ContainerSpec, short: Bool = false, _ call: Call) throws -> (ContainerRecord, FileLock) {
+    func make(_ spec: ContainerSpec, in pod: PodRecord?, short: Bool = false, _ call: Call) throws -> (
+        ContainerRecord, FileLock
+    ) {
         try spec.validate()
         try spec.require(.namespaces)
         try spec.resources.requireCPUs()
@@ -18,6 +21,7 @@ extension OCIContainers {
         let image = try images.prepare(spec.image, spec.pullPolicy, call)
         _ = try OCIProcess.command(of: spec, image.config)
         var record = try draft(spec, image)
+        if let pod { record.join(pod) }
         // The image's hold is let go only once a record names the image.
         try Step.createRecord.perform(call) { try store.insert(record, sync: false) }
         let lock = try store.lock(record.id, call)
@@ -41,7 +45,7 @@ extension OCIContainers {
     {
         let sandbox = record.spec.sandbox
         let id = record.id
-        if sandbox.namespaces.network == .private {
+        if record.podID == nil, sandbox.namespaces.network == .private {
             record.addresses = try Step.createLeases.perform(call) { try networks.lease(id, sandbox.networks, call) }
             record.ports = try Step.createPorts.perform(call) { try networks.leasePorts(id, sandbox.ports, call) }
         }

@@ -3,15 +3,19 @@ import KinaCore
 
 extension OCIContainers {
     func start(_ reference: String, _ call: Call) throws -> ContainerStatus {
-        try locked(reference, call) { record in
-            try record.requireWhole()
-            if liveProcess(record) != nil {
-                throw KinaError(
-                    .failedPrecondition, "container '\(record.name)' is running already",
-                    hint: "stop it first, or use restart")
+        // A pod's lock comes before its containers'; what pod a container is in never changes.
+        let hold = try store.find(reference).podID.map { try sandboxes.hold($0, up: true, call) }
+        return try withExtendedLifetime(hold) {
+            try locked(reference, call) { record in
+                try record.requireWhole()
+                if liveProcess(record) != nil {
+                    throw KinaError(
+                        .failedPrecondition, "container '\(record.name)' is running already",
+                        hint: "stop it first, or use restart")
+                }
+                try begin(&record, call)
+                return status(record)
             }
-            try begin(&record, call)
-            return status(record)
         }
     }
 
@@ -58,7 +62,7 @@ extension OCIContainers {
                 try mountRoot(begun, lower: image.rootfs, at: paths.rootfs)
             }
         }
-        if record.spec.sandbox.namespaces.network == .private {
+        if record.podID == nil, record.spec.sandbox.namespaces.network == .private {
             try Step.startNamespace.perform(call) {
                 _ = try doing("making a network namespace for container \(begun.name)") {
                     try checkLinux("pin netns", kina_linux_pin_netns(paths.netns))
@@ -73,7 +77,9 @@ extension OCIContainers {
         let paths = paths(record)
         let netns = record.spec.sandbox.namespaces.network == .private ? paths.netns : nil
         let config = try OCIConfig.bundle(
-            BundleRequest(record: record, paths: paths, cgroup: cgroup(record).path, netns: netns), context)
+            BundleRequest(
+                record: record, paths: paths, cgroup: cgroup(record).path, netns: netns,
+                shared: record.podID.map(sandboxes.paths)), context)
         try doing("writing the bundle of container \(record.name)") {
             let fd = try FileDescriptor.open("\(paths.bundle)/config.json", O_WRONLY | O_CREAT | O_TRUNC)
             try writeAll(fd.raw, config)
@@ -179,22 +185,13 @@ extension OCIContainers {
         }
         part(.endCgroup) { try group.remove() }
         part(.endNetwork) { try networks.disconnect(id, bound) }
-        part(.endNamespace) { try unmount(paths.netns) }
-        part(.endMount) { try unmount(paths.rootfs) }
+        part(.endNamespace) { try Mounts.unmount(paths.netns) }
+        part(.endMount) { try Mounts.unmount(paths.rootfs) }
         if failures.isEmpty {
             part(.endFiles) { try doing("removing \(paths.run)") { try Files.removeTree(paths.run) } }
         }
         guard let first = failures.first else { return }
         throw failures.dropFirst().reduce(first) { $0.caused(by: $1) }
-    }
-
-    private func unmount(_ path: String) throws {
-        while true {
-            let result = kina_linux_unmount(path)
-            if result == 0 { continue }  // mounted more than once: until nothing is left
-            if result == -EINVAL || result == -ENOENT { return }
-            throw KinaError(Errno(-result, "umount"), "unmounting \(path)")
-        }
     }
 
     /// Of a container whose processes are dead, runc and crun keep this directory and the cgroup, which is removed next:

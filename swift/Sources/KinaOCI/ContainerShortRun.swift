@@ -4,12 +4,14 @@ import KinaCore
 /// the container when we die.
 extension OCIContainers {
     func run(_ spec: ContainerSpec, _ streams: Streams, _ call: Call) throws -> ExitStatus {
-        var (record, lock) = try make(spec, short: true, call)
+        let pod = try spec.pod.map { try sandboxes.hold($0, up: true, call) }
+        var (record, lock) = try make(spec, in: pod?.pod, short: true, call)
         let exit: ExitStatus
         do {
             let (guardian, report) = try launch(&record, streams, call)
-            // Others may stop or delete it while it runs.
+            // Others may stop or delete it, and its pod, while it runs.
             lock.unlock()
+            pod?.lock.unlock()
             exit = try follow(guardian, report, record, call)
         } catch {
             // What could not be launched is still locked, and discarding it takes the lock.

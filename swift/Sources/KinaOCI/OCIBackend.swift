@@ -5,7 +5,7 @@ import KinaCore
 public final class OCIBackend: Backend {
     public let info: RuntimeInfo
     public let images: any ImageBackend
-    public let sandboxes: any SandboxBackend = OCISandboxes()
+    public let pods: any PodBackend
     public let containers: any ContainerBackend
     public let processes: any ProcessBackend
     public let networks: any NetworkBackend
@@ -18,17 +18,22 @@ public final class OCIBackend: Backend {
         let images = try OCIImages(context)
         let networks = try OCINetworks(context)
         let volumes = try OCIVolumes(context)
-        let containers = try OCIContainers(context, images, networks, volumes)
+        let sandboxes = try OCISandboxes(context, networks)
+        let containers = try OCIContainers(context, images, networks, volumes, sandboxes)
+        let pods = OCIPods(sandboxes: sandboxes, containers: containers)
         images.users = { try containers.store.imagesInUse() }
-        networks.users = { try containers.store.networkUsers() }
+        networks.users = {
+            try containers.store.networkUsers().merging(try sandboxes.store.networkUsers()) { $0 + $1 }
+        }
         volumes.users = { try containers.store.volumeUsers() }
         self.context = context
         self.images = images
         self.networks = networks
         self.volumes = volumes
         self.containers = containers
+        self.pods = pods
         processes = OCIProcesses(context, containers)
-        pruner = Pruner(context, images, networks, volumes, containers)
+        pruner = Pruner(context, images, networks, volumes, containers, pods)
         info = RuntimeInfo(
             backend: "oci", version: Context.version, home: context.home, runDirectory: context.run,
             ociRuntime: context.tools.ociRuntime, cgroups: context.cgroups.rawValue, platform: Context.platform)
@@ -40,6 +45,3 @@ public final class OCIBackend: Backend {
 
     public func prune(_ request: PruneRequest, _ call: Call) throws -> PruneResult { try pruner.prune(request, call) }
 }
-
-/// Pods are to come; the protocol's defaults say so.
-struct OCISandboxes: SandboxBackend {}

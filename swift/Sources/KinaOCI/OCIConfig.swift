@@ -8,6 +8,8 @@ struct BundleRequest: Sendable {
     var cgroup: String
     /// nil: the host's network, or with namespaces.network none a new empty one that the runtime makes.
     var netns: String?
+    /// The sandbox of the pod that the container is in: its namespaces come before those.
+    var shared: SandboxPaths?
 }
 
 /// The OCI runtime specification's documents (https://github.com/opencontainers/runtime-spec).
@@ -22,7 +24,7 @@ enum OCIConfig {
         let spec = OCI.Spec(
             process: try process.container(capabilities),
             root: OCI.Root(path: request.paths.rootfs, readonly: record.spec.readOnlyRoot),
-            hostname: namespaces.uts == .private ? record.hostname : nil, mounts: try mounts.all(),
+            hostname: namespaces.uts == .private && request.shared == nil ? record.hostname : nil, mounts: try mounts.all(),
             annotations: ["dev.kina.id": record.id, "dev.kina.name": record.name])
         var linux = try JSON.encode(try self.linux(request, mounts.rootPropagation, context))
         if let filter = try Seccomp.json(record.spec, capabilities: capabilities) {
@@ -68,10 +70,13 @@ enum OCIConfig {
     private static func namespaces(_ request: BundleRequest) -> [OCI.Namespace] {
         let modes = request.record.spec.sandbox.namespaces
         var result = [OCI.Namespace(type: "mount")]
-        if modes.network != .host { result.append(OCI.Namespace(type: "network", path: request.netns)) }
+        let shared = request.shared
+        if modes.network != .host {
+            result.append(OCI.Namespace(type: "network", path: shared?.netns ?? request.netns))
+        }
         if modes.pid == .private { result.append(OCI.Namespace(type: "pid")) }
-        if modes.ipc == .private { result.append(OCI.Namespace(type: "ipc")) }
-        if modes.uts == .private { result.append(OCI.Namespace(type: "uts")) }
+        if modes.ipc == .private { result.append(OCI.Namespace(type: "ipc", path: shared?.ipcns)) }
+        if modes.uts == .private { result.append(OCI.Namespace(type: "uts", path: shared?.utsns)) }
         if modes.cgroup == .private { result.append(OCI.Namespace(type: "cgroup")) }
         return result
     }

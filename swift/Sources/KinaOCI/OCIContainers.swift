@@ -3,23 +3,27 @@ import KinaCore
 
 /// Containers: records, and what the kernel, the OCI runtime and conmon make of them.
 ///
-/// A record is changed only under its container's lock; reading needs none. Where a network's lock is needed too, it is
-/// taken after the container's.
+/// A record is changed only under its container's lock; reading needs none. A pod's lock is taken before its containers',
+/// a network's after.
 final class OCIContainers: ContainerBackend {
     let context: Context
     let store: Store<ContainerRecord>
     let images: OCIImages
     let networks: OCINetworks
     let volumes: OCIVolumes
+    let sandboxes: OCISandboxes
     let bootID: String
     /// For `list`, which is asked often: records are only ever replaced as a whole.
     private let known = FileCache<ContainerRecord>()
 
-    init(_ context: Context, _ images: OCIImages, _ networks: OCINetworks, _ volumes: OCIVolumes) throws {
+    init(_ context: Context, _ images: OCIImages, _ networks: OCINetworks, _ volumes: OCIVolumes, _ sandboxes: OCISandboxes)
+        throws
+    {
         self.context = context
         self.images = images
         self.networks = networks
         self.volumes = volumes
+        self.sandboxes = sandboxes
         store = try Store(kind: "container", root: context.home)
         bootID = try doing("reading the boot id") { try Context.bootID() }
     }

@@ -47,10 +47,14 @@ struct OCIMounts {
                 OCI.Mount(destination: $0, type: "bind", source: $0, options: ["rbind", "nosuid", "noexec", "nodev"])
             }
         } else {
+            let options = ["nosuid", "noexec", "nodev"]
             mounts += [
-                OCI.Mount(
-                    destination: "/dev/shm", type: "tmpfs", source: "shm",
-                    options: ["nosuid", "noexec", "nodev", "mode=1777", "size=\(spec.sandbox.shmSize)"]),
+                request.shared.map {
+                    OCI.Mount(destination: "/dev/shm", type: "bind", source: $0.shm, options: ["bind"] + options)
+                }
+                    ?? OCI.Mount(
+                        destination: "/dev/shm", type: "tmpfs", source: "shm",
+                        options: options + ["mode=1777", "size=\(spec.sandbox.shmSize)"]),
                 OCI.Mount(
                     destination: "/dev/mqueue", type: "mqueue", source: "mqueue",
                     options: ["nosuid", "noexec", "nodev"]),

@@ -111,8 +111,9 @@ final class OCINetworks: NetworkBackend {
         return Set(try NetworkLeases(context, record).all().values).filter(hasRecord).sorted()
     }
 
-    func hasRecord(_ container: String) -> Bool {
-        Files.exists("\(ContainerPaths(context, container).state)/record.json")
+    func hasRecord(_ holder: String) -> Bool {
+        Files.exists("\(ContainerPaths(context, holder).state)/record.json")
+            || Files.exists("\(context.home)/pods/\(holder)/record.json")
     }
 
     /// Under the exclusive lock, with nobody on it.

@@ -7,16 +7,18 @@ struct Pruner: Sendable {
     let networks: OCINetworks
     let volumes: OCIVolumes
     let containers: OCIContainers
+    let pods: OCIPods
 
     init(
         _ context: Context, _ images: OCIImages, _ networks: OCINetworks, _ volumes: OCIVolumes,
-        _ containers: OCIContainers
+        _ containers: OCIContainers, _ pods: OCIPods
     ) {
         self.context = context
         self.images = images
         self.networks = networks
         self.volumes = volumes
         self.containers = containers
+        self.pods = pods
     }
 
     func prune(_ request: PruneRequest, _ call: Call) throws -> PruneResult {
@@ -24,7 +26,8 @@ struct Pruner: Sendable {
         try pruneContainers(request, &result, call)
         result.leftovers += try containers.store.sweep()
         try sweepRunDirectories(&result, call)
-        let live = Set(try containers.store.ids())
+        try pods.prune(request, &result, call)
+        let live = Set(try containers.store.ids() + pods.sandboxes.store.ids())
         try networks.prune(unused: request.networks, labels: request.labels, live: live, &result, call)
         try volumes.prune(unused: request.volumes, labels: request.labels, &result, call)
         try images.prune(unused: request.images, &result, call)
@@ -76,7 +79,7 @@ struct Pruner: Sendable {
 
     /// Whoever needs one makes it again.
     private func removeEmptyDirectories() {
-        for directory in ["c", "n", "oci"] { rmdir("\(context.run)/\(directory)") }
+        for directory in ["c", "n", "oci", "pods"] { rmdir("\(context.run)/\(directory)") }
         if (try? containers.store.ids().isEmpty) == true { CgroupTree.removeParents(context) }
         rmdir(context.run)
     }

@@ -13,6 +13,8 @@ enum Step: String, CaseIterable, Sendable {
     case endRecord, endRuntime, endCgroup, endProcesses, endNetwork, endNamespace, endMount, endFiles, endCommit
     case deleteRecord, deleteLeases, deleteVolumes, deleteCommit, deleteImage
     case runProcess
+    case podRecord, podLeases, podPorts, podReady, podNamespaces, podNetwork, podCommit
+    case podStop, podDown, podDeleteRecord, podDeleteContainers, podDeleteLeases, podDeleteCommit
 
     /// The signal that this program sends itself after a step.
     private static let signals: [Step: Int32] = {

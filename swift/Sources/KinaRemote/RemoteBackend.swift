@@ -7,7 +7,7 @@ import KinaCore
 public final class RemoteBackend: Backend {
     public let info: RuntimeInfo
     public let images: any ImageBackend
-    public let sandboxes: any SandboxBackend
+    public let pods: any PodBackend
     public let containers: any ContainerBackend
     public let processes: any ProcessBackend
     public let networks: any NetworkBackend
@@ -18,7 +18,7 @@ public final class RemoteBackend: Backend {
         link = try Link(options)
         info = try link.open(.unbounded)
         images = RemoteImages(link: link)
-        sandboxes = RemoteSandboxes(link: link)
+        pods = RemotePods(link: link)
         containers = RemoteContainers(link: link)
         processes = RemoteProcesses(link: link)
         networks = RemoteNetworks(link: link)
@@ -93,19 +93,25 @@ struct RemoteImages: ImageBackend {
     }
 }
 
-struct RemoteSandboxes: SandboxBackend {
+struct RemotePods: PodBackend {
     let link: Link
 
-    func create(_ name: String, _ spec: SandboxSpec, _ call: Call) throws -> String {
-        try link.ask(SandboxCreate(name: name, spec: spec), call)
+    func create(_ spec: PodSpec, _ call: Call) throws -> PodStatus { try link.ask(PodCreate(spec: spec), call) }
+
+    func start(_ reference: String, _ call: Call) throws -> PodStatus {
+        try link.ask(PodStart(reference: reference), call)
     }
 
-    func stop(_ reference: String, _ call: Call) throws { _ = try link.ask(SandboxStop(reference: reference), call) }
-    func delete(_ reference: String, _ call: Call) throws {
-        _ = try link.ask(SandboxDelete(reference: reference), call)
+    func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus {
+        try link.ask(PodStop(reference: reference, timeoutMs: timeoutMs), call)
     }
 
-    func list() throws -> [String] { try link.ask(SandboxListing()) }
+    func delete(_ reference: String, force: Bool, _ call: Call) throws {
+        _ = try link.ask(PodDelete(reference: reference, force: force), call)
+    }
+
+    func get(_ reference: String) throws -> PodStatus { try link.ask(PodGet(reference: reference)) }
+    func list() throws -> PodList { try link.ask(PodListing()) }
 }
 
 struct RemoteProcesses: ProcessBackend {

@@ -34,7 +34,7 @@ public struct Passed: Sendable {
 public enum Method: String, Codable, Sendable, CaseIterable {
     case events, prune
     case imagePull, imagePush, imageLoad, imageSave, imageImport, imageTag, imageGet, imageList, imageDelete
-    case sandboxCreate, sandboxStop, sandboxDelete, sandboxList
+    case podCreate, podStart, podStop, podDelete, podGet, podList
     case containerCreate, containerStart, containerStop, containerPause, containerResume, containerUpdate
     case containerDelete, containerGet, containerList, containerRun, containerLogs, containerAttach
     case containerCopyIn, containerCopyOut, containerStatistics, containerExited
@@ -55,10 +55,12 @@ public enum Method: String, Codable, Sendable, CaseIterable {
         case .imageGet: ImageGet.self
         case .imageList: ImageListing.self
         case .imageDelete: ImageDelete.self
-        case .sandboxCreate: SandboxCreate.self
-        case .sandboxStop: SandboxStop.self
-        case .sandboxDelete: SandboxDelete.self
-        case .sandboxList: SandboxListing.self
+        case .podCreate: PodCreate.self
+        case .podStart: PodStart.self
+        case .podStop: PodStop.self
+        case .podDelete: PodDelete.self
+        case .podGet: PodGet.self
+        case .podList: PodListing.self
         case .containerCreate: ContainerCreate.self
         case .containerStart: ContainerStart.self
         case .containerStop: ContainerStop.self

@@ -1,6 +1,6 @@
 import KinaCore
 
-// The runtime's own functions, and those of sandboxes, networks and volumes.
+// The runtime's own functions, and those of pods, networks and volumes.
 
 /// Passes where events go.
 struct Events: Request {
@@ -22,43 +22,61 @@ struct Prune: Request {
     }
 }
 
-// MARK: Sandboxes
+// MARK: Pods
 
-struct SandboxCreate: Request {
-    static let method = Method.sandboxCreate
-    let name: String
-    let spec: SandboxSpec
+struct PodCreate: Request {
+    static let method = Method.podCreate
+    let spec: PodSpec
 
-    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> String {
-        try backend.sandboxes.create(name, spec, call)
+    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> PodStatus {
+        try backend.pods.create(spec, call)
     }
 }
 
-struct SandboxStop: Request {
-    static let method = Method.sandboxStop
+struct PodStart: Request {
+    static let method = Method.podStart
     let reference: String
 
+    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> PodStatus {
+        try backend.pods.start(reference, call)
+    }
+}
+
+struct PodStop: Request {
+    static let method = Method.podStop
+    let reference: String
+    let timeoutMs: Int64?
+
+    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> PodStatus {
+        try backend.pods.stop(reference, timeoutMs: timeoutMs, call)
+    }
+}
+
+struct PodDelete: Request {
+    static let method = Method.podDelete
+    let reference: String
+    let force: Bool
+
     func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> Done {
-        try backend.sandboxes.stop(reference, call)
+        try backend.pods.delete(reference, force: force, call)
         return Done()
     }
 }
 
-struct SandboxDelete: Request {
-    static let method = Method.sandboxDelete
+struct PodGet: Request {
+    static let method = Method.podGet
     let reference: String
 
-    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> Done {
-        try backend.sandboxes.delete(reference, call)
-        return Done()
+    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> PodStatus {
+        try backend.pods.get(reference)
     }
 }
 
-struct SandboxListing: Request {
-    static let method = Method.sandboxList
+struct PodListing: Request {
+    static let method = Method.podList
 
-    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> [String] {
-        try backend.sandboxes.list()
+    func perform(on backend: any Backend, _ passed: Passed, _ call: Call) throws -> PodList {
+        try backend.pods.list()
     }
 }
 

@@ -145,19 +145,39 @@ struct ValidationTests {
 
     @Test func `everything that is wrong is told at once`() throws {
         let error = try #require(
-            try problem(#"{"image": "", "user": "a b", "resources": {"cpus": 0, "memory": 1}, "pod": "p"}"#))
+            try problem(#"{"image": "", "user": "a b", "resources": {"cpus": 0, "memory": 1}, "stopTimeout": -1}"#))
         #expect(error.code == .invalidArgument)
         #expect(error.details["field"] == "image")
         #expect(error.details["problems"] == "5")
         #expect(
             error.message.split(separator: "\n").map { $0.prefix { $0 != " " && $0 != ":" } } == [
-                "image", "user", "resources.cpus", "resources.memory", "pod",
+                "image", "user", "stopTimeout", "resources.cpus", "resources.memory",
             ])
         #expect(error.message.contains("6 MiB"))
     }
 
-    @Test func `a pod is not offered yet`() throws {
-        #expect(try problem(Self.spec(#""pod": "p""#))?.code == .unimplemented)
+    @Test(arguments: [
+        (#""hostname": "h""#, "hostname"), (#""networks": [{"network": "blue"}]"#, "networks"),
+        (#""ports": [{"containerPort": 80}]"#, "ports"), (#""dns": {"servers": ["10.0.0.2"]}"#, "dns"),
+        (#""extraHosts": {"db": "10.0.0.2"}"#, "extraHosts"), (#""sysctls": {"net.core.somaxconn": "9"}"#, "sysctls"),
+        (#""shmSize": 1048576"#, "shmSize"), (#""namespaces": {"pid": "host"}"#, "namespaces"),
+    ])
+    func `in a pod the sandbox is the pod's`(sandbox: String, field: String) throws {
+        #expect(try problem(Self.spec(#""pod": "p""#)) == nil)
+        let error = try #require(try problem(#"{"image": "x", "pod": "p", "sandbox": {\#(sandbox)}}"#))
+        #expect(error.code == .invalidArgument)
+        #expect(error.details["field"] == "sandbox.\(field)")
+        #expect(error.message.contains("is the pod's"))
+    }
+
+    @Test(arguments: [
+        (#"{"name": "a/b"}"#, "name"), (#"{"labels": {"": "x"}}"#, "labels"), (#"{"cpus": 0}"#, "cpus"),
+        (#"{"memory": 1}"#, "memory"), (#"{"sandbox": {"hostname": "-"}}"#, "sandbox.hostname"),
+        (#"{"schema": 2}"#, "schema"),
+    ])
+    func `a pod's errors are named`(json: String, field: String) throws {
+        let spec = try JSON.decode(PodSpec.self, from: json, what: "spec")
+        #expect { try spec.validate() } throws: { KinaError($0).details["field"] == field }
     }
 
     @Test func `names close by are suggested`() throws {
@@ -203,6 +223,7 @@ struct ValidationTests {
         try spec.validate()
         try JSON.decode(ProcessSpec.self, from: try read("process_spec"), what: "").validate()
         try JSON.decode(NetworkSpec.self, from: try read("network_spec"), what: "").validate()
+        try JSON.decode(PodSpec.self, from: try read("pod_spec"), what: "").validate()
         try JSON.decode(VolumeSpec.self, from: try read("volume_spec"), what: "").validate()
         try JSON.decode(ImageConfig.self, from: try read("image_config"), what: "").validate()
         try JSON.decode(ResourcesSpec.self, from: try read("resources_spec"), what: "").validate()

@@ -25,7 +25,7 @@
  *             KinaCore (ContainerSpec, ContainerStatus, ProcessSpec, ExitStatus, ImageStatus, NetworkSpec, …), and
  *             named in the comments below. An unknown field is an error that names it. Times are nanoseconds since
  *             the Unix epoch, sizes bytes.
- * Names       A `reference` to a container, network or volume is its name, its id, or an unambiguous prefix of its
+ * Names       A `reference` to a container, network, pod or volume is its name, its id, or an unambiguous prefix of its
  *             id of at least four characters.
  * Versions    kina_abi_version() is MAJOR * 1000 + MINOR. Additions are a minor bump, anything else a major one.
  */
@@ -39,7 +39,7 @@ extern "C" {
 #endif
 
 /* cdef: begin */
-#define KINA_ABI_VERSION 1001
+#define KINA_ABI_VERSION 1002
 
 /* gRPC's canonical status codes (https://grpc.io/docs/guides/status-codes/). */
 typedef enum kina_code {
@@ -196,6 +196,24 @@ kina_code_t kina_volume_list(kina_runtime_t *runtime, const char *reference, cha
 /* FAILED_PRECONDITION while a container mounts it. */
 kina_code_t kina_volume_delete(kina_runtime_t *runtime, kina_call_t *call, const char *reference,
                                kina_error_t **error);
+
+/* -- Pods: sandboxes that several containers share ---------------------------------------------------------------- */
+
+/* PodSpec → PodStatus, brought up: containers whose spec.pod names it can be started in it. ALREADY_EXISTS: the name is
+ * taken. */
+kina_code_t kina_pod_create(kina_runtime_t *runtime, kina_call_t *call, const char *spec, char **status,
+                            kina_error_t **error);
+/* Brings it up again, as the start of a container in it does; its containers are started one by one → PodStatus. */
+kina_code_t kina_pod_start(kina_runtime_t *runtime, kina_call_t *call, const char *reference, char **status,
+                           kina_error_t **error);
+/* Stops its containers as kina_container_stop does, then the sandbox → PodStatus. Addresses and ports stay its own. */
+kina_code_t kina_pod_stop(kina_runtime_t *runtime, kina_call_t *call, const char *reference, int64_t timeout_ms,
+                          char **status, kina_error_t **error);
+/* With its containers. FAILED_PRECONDITION while one runs, unless force. */
+kina_code_t kina_pod_delete(kina_runtime_t *runtime, kina_call_t *call, const char *reference, int32_t force,
+                            kina_error_t **error);
+/* → PodList; `reference` (may be NULL) names one, which must exist. */
+kina_code_t kina_pod_list(kina_runtime_t *runtime, const char *reference, char **pods, kina_error_t **error);
 
 /* -- Containers ------------------------------------------------------------------------------------------------- */
 

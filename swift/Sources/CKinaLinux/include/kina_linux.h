@@ -31,6 +31,9 @@ int kina_linux_unmount(const char *target);
 
 // A new network namespace with its loopback up, kept alive by a bind mount on `path` (an empty file it makes).
 int kina_linux_pin_netns(const char *path);
+// The same with a new IPC namespace, and with a UTS namespace of that host name.
+int kina_linux_pin_ipcns(const char *path);
+int kina_linux_pin_utsns(const char *path, const char *hostname);
 
 // Starts the program behind exe_fd (which must be statically linked) inside the mount namespace of mntns_fd (-1: the
 // caller's) with the directory root_fd as its root and working directory `cwd` beneath it. stdio[i] < 0: /dev/null.

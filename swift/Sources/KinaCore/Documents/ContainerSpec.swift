@@ -13,7 +13,7 @@ public struct ContainerSpec: Document {
     /// An image reference, or the id or digest of an image that is here.
     public var image: String
     public var pullPolicy = PullPolicy.missing
-    /// Several containers in one sandbox: reserved, refused with UNIMPLEMENTED so far.
+    /// The pod whose sandbox it shares, by a reference; `sandbox` is the pod's affair then.
     public var pod: String?
     /// What it must be; a backend that has only the other refuses. Whatever the backend has when absent.
     public var isolation: Isolation?

@@ -29,6 +29,8 @@ public struct ContainerStatus: Document {
     public var addresses: [AddressStatus] = []
     /// With host ports resolved.
     public var ports: [PortSpec] = []
+    /// The pod it is in: its addresses are the pod's.
+    public var podID: String?
     public var labels: [String: String] = [:]
     /// Present in `get`, absent in `list`.
     public var spec: ContainerSpec?

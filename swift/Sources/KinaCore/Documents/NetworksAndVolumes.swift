@@ -39,7 +39,7 @@ public struct NetworkStatus: Document {
     public var interface: String
     public var labels: [String: String]
     public var createdAt: Int64
-    /// Addresses in use, each with its container's id.
+    /// Addresses in use, each with the id of its container or pod.
     public var leases: [String: String]
 
     enum CodingKeys: String, CodingKey {

@@ -108,7 +108,7 @@ public struct Report: Document {
 
 /// Something that happened to an object.
 public struct Event: Document {
-    public enum Kind: String, Choice { case container, image, network, volume }
+    public enum Kind: String, Choice { case container, image, network, pod, volume }
 
     public var time: Int64
     public var kind: Kind
@@ -155,13 +155,13 @@ public struct EventFilter: Document {
 
 /// What to delete: unused objects of these kinds. What a crash left behind goes always.
 public struct PruneRequest: Document {
-    /// Stopped and never started containers.
+    /// Stopped and never started containers, and stopped pods without any.
     public var containers = false
     /// References that no container uses.
     public var images = false
     public var networks = false
     public var volumes = false
-    /// Only objects with these labels (containers, networks, volumes).
+    /// Only objects with these labels (containers, networks, pods, volumes).
     public var labels: [String: String] = [:]
 
     public init() {}
@@ -183,6 +183,7 @@ public struct PruneResult: Document {
     public var containers: [String] = []
     public var images: [String] = []
     public var networks: [String] = []
+    public var pods: [String] = []
     public var volumes: [String] = []
     /// What a crash had left: mounts, records, files; said in words.
     public var leftovers: [String] = []

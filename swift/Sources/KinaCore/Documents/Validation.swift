@@ -10,14 +10,7 @@ extension ContainerSpec {
         mountTargets(&problems)
         sandbox.check("sandbox", &problems)
         resources.check("resources", &problems)
-        if pod != nil {
-            problems.collect {
-                throw KinaError(
-                    .unimplemented, "pod: containers that share a sandbox are not offered yet",
-                    hint: "leave 'pod' out: every container has a sandbox of its own",
-                    details: ["field": "pod"])
-            }
-        }
+        if pod != nil { sandbox.requireDefaults("sandbox", &problems) }
         try problems.finish()
     }
 
@@ -83,7 +76,40 @@ extension ContainerSpec {
     }
 }
 
+extension PodSpec {
+    public func validate() throws {
+        var problems = Problems()
+        problems.require(
+            schema == Self.schema, "schema", "\(schema)", "is not a version that this kina knows",
+            hint: "this kina reads version \(Self.schema)")
+        if let name { problems.collect { try Identifier.checkName(name, field: "name") } }
+        problems.labels("labels", labels)
+        sandbox.check("sandbox", &problems)
+        var size = ResourcesSpec()
+        size.cpus = cpus
+        size.memory = memory
+        size.check("", &problems)
+        try problems.finish()
+    }
+}
+
 extension SandboxSpec {
+    /// A member of a pod has no sandbox of its own that could be told anything.
+    func requireDefaults(_ field: String, _ problems: inout Problems) {
+        let usual = SandboxSpec()
+        let told: [(String, Bool)] = [
+            ("hostname", hostname != usual.hostname), ("networks", networks != usual.networks),
+            ("ports", ports != usual.ports), ("dns", dns != usual.dns), ("extraHosts", extraHosts != usual.extraHosts),
+            ("sysctls", sysctls != usual.sysctls), ("shmSize", shmSize != usual.shmSize),
+            ("namespaces", namespaces != usual.namespaces),
+        ]
+        for (name, isTold) in told where isTold {
+            problems.add(
+                "\(field).\(name)", nil, "is the pod's, whose sandbox this container shares",
+                hint: "give it to the pod when that is made")
+        }
+    }
+
     func check(_ field: String, _ problems: inout Problems) {
         if let hostname {
             problems.hostname("\(field).hostname", hostname)

@@ -22,13 +22,29 @@ package enum HostName {
     }
 }
 
-extension ContainerRecord {
-    /// By what others on a network know the container.
+/// Who has addresses on networks: a container with a sandbox of its own, or a pod.
+package protocol NetworkMember {
+    var name: String { get }
+    var hostname: String { get }
+    var addresses: [AddressStatus] { get }
+    var attachments: [NetworkAttachmentSpec] { get }
+}
+
+extension NetworkMember {
+    /// By what others on a network know it.
     package func names(onNetwork id: String) -> [String] {
         var names = hostname == name ? [name] : [name, hostname]
-        for (address, attachment) in zip(addresses, spec.sandbox.networks) where address.networkID == id {
+        for (address, attachment) in zip(addresses, attachments) where address.networkID == id {
             names += attachment.aliases
         }
         return names.filter(HostName.isLegal)
     }
+}
+
+extension ContainerRecord: NetworkMember {
+    package var attachments: [NetworkAttachmentSpec] { spec.sandbox.networks }
+}
+
+extension PodRecord: NetworkMember {
+    package var attachments: [NetworkAttachmentSpec] { spec.sandbox.networks }
 }
