@@ -52,7 +52,7 @@ class Container(ContainerIO):
     # -- Making and finding ------------------------------------------------------------------------
 
     @classmethod
-    @accepts_options
+    @accepts_options(ContainerOptions)
     def run(
         cls,
         image: str | Image,
@@ -92,7 +92,7 @@ class Container(ContainerIO):
         return container
 
     @classmethod
-    @accepts_options
+    @accepts_options(ContainerOptions)
     def create(
         cls,
         image: str | Image,

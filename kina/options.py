@@ -225,18 +225,23 @@ _FOREIGN: Final = {
 }
 
 
-def accepts_options(function: F) -> F:
+def accepts_options(options: type) -> Callable[[F], F]:
     """
-    Show `ContainerOptions` in the signature of a function that takes it with `Unpack`.
+    Show the keywords of a `TypedDict` in the signature of a function that takes it with `Unpack`.
     """
-    signature = inspect.signature(function)
-    keywords = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind)
-        for name, kind in ContainerOptions.__annotations__.items()
-    ]
-    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    cast(Any, function).__signature__ = signature.replace(parameters=[*own, *keywords])
-    return function
+
+    def show(function: F) -> F:
+        signature = inspect.signature(function)
+        keywords = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=..., annotation=kind)
+            for name, kind in options.__annotations__.items()
+        ]
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        shown = signature.replace(parameters=[*own, *keywords])
+        cast(Any, function).__signature__ = shown
+        return function
+
+    return show
 
 
 def container_spec(

@@ -46,7 +46,7 @@ class Pod(View):
     # -- Making and finding ------------------------------------------------------------------------
 
     @classmethod
-    @accepts_options
+    @accepts_options(PodOptions)
     def create(
         cls,
         name: str | None = None,
@@ -187,7 +187,7 @@ class Pod(View):
 
     # -- Its life ----------------------------------------------------------------------------------
 
-    @accepts_options
+    @accepts_options(ContainerOptions)
     def run(
         self,
         image: str | Image,

@@ -58,7 +58,7 @@ def run(
 ) -> Completed[bytes]: ...
 
 
-@accepts_options
+@accepts_options(ContainerOptions)
 def run(
     image: str | Image,
     command: Sequence[str] | None = None,

@@ -78,6 +78,11 @@ class Library(Protocol):
     kina_volume_create: Function
     kina_volume_list: Function
     kina_volume_delete: Function
+    kina_pod_create: Function
+    kina_pod_start: Function
+    kina_pod_stop: Function
+    kina_pod_delete: Function
+    kina_pod_list: Function
     kina_container_create: Function
     kina_container_start: Function
     kina_container_stop: Function

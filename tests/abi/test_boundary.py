@@ -132,6 +132,7 @@ OPTIONAL = {
     ("kina_runtime_prune", "request"),
     ("kina_network_list", "reference"),
     ("kina_volume_list", "reference"),
+    ("kina_pod_list", "reference"),
     ("kina_container_list", "filter"),
     ("kina_process_wait", "process"),
     ("kina_process_kill", "process"),

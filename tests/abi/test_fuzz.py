@@ -116,6 +116,7 @@ TARGETS: dict[str, tuple[str, str, bool]] = {
     "kina_image_import": ("image_import_request", "runtime call document fd", True),
     "kina_network_create": ("network_spec", "runtime call document", True),
     "kina_volume_create": ("volume_spec", "runtime call document", True),
+    "kina_pod_create": ("pod_spec", "runtime call document", True),
     "kina_container_create": ("container_spec", "runtime call document", True),
     "kina_container_run": ("container_spec", "runtime call document fd fd fd", True),
     "kina_container_update": ("resources_spec", "runtime call name document", True),
@@ -175,6 +176,8 @@ def test_no_document_is_our_fault(library: Library, opened: Any, null: int, func
 
     fuzz()
     # What was well-formed after all has made something.
+    for pod in library.ask("kina_pod_list", opened, library.ffi.NULL)["pods"]:
+        library.check("kina_pod_delete", opened, library.ffi.NULL, pod["id"].encode(), 1)
     for volume in library.ask("kina_volume_list", opened, library.ffi.NULL)["volumes"]:
         library.check("kina_volume_delete", opened, library.ffi.NULL, volume["id"].encode())
     for network in library.ask("kina_network_list", opened, library.ffi.NULL)["networks"]:

@@ -5,8 +5,8 @@ Pods: several containers in one sandbox.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -177,13 +177,13 @@ def test_another_program_sees_it(pod: kina.Pod, busybox: str) -> None:
 
 
 def test_pods_tell_events(busybox: str) -> None:
-    since = time.time_ns()
+    since = datetime.now(UTC)
     with kina.Pod.create("told") as pod:
         pod.stop()
         pod.start()
     found = [
         event.action
-        for event in kina.events(since=since, until=time.time_ns(), kinds=["pod"])
+        for event in kina.events(since=since, until=datetime.now(UTC), kinds=["pod"])
         if event.name == "told"
     ]
     assert found == ["create", "stop", "start", "delete"]

@@ -24,7 +24,9 @@ enum OCIConfig {
         let spec = OCI.Spec(
             process: try process.container(capabilities),
             root: OCI.Root(path: request.paths.rootfs, readonly: record.spec.readOnlyRoot),
-            hostname: namespaces.uts == .private && request.shared == nil ? record.hostname : nil, mounts: try mounts.all(),
+            // A shared one has its name already.
+            hostname: namespaces.uts == .private && request.shared == nil ? record.hostname : nil,
+            mounts: try mounts.all(),
             annotations: ["dev.kina.id": record.id, "dev.kina.name": record.name])
         var linux = try JSON.encode(try self.linux(request, mounts.rootPropagation, context))
         if let filter = try Seccomp.json(record.spec, capabilities: capabilities) {

@@ -16,9 +16,10 @@ final class OCIContainers: ContainerBackend {
     /// For `list`, which is asked often: records are only ever replaced as a whole.
     private let known = FileCache<ContainerRecord>()
 
-    init(_ context: Context, _ images: OCIImages, _ networks: OCINetworks, _ volumes: OCIVolumes, _ sandboxes: OCISandboxes)
-        throws
-    {
+    init(
+        _ context: Context, _ images: OCIImages, _ networks: OCINetworks, _ volumes: OCIVolumes,
+        _ sandboxes: OCISandboxes
+    ) throws {
         self.context = context
         self.images = images
         self.networks = networks

@@ -14,8 +14,8 @@ struct OCIPods: PodBackend {
 
     func list() throws -> PodList {
         let members = try members()
-        return PodList(
-            try store.all().map { status($0, members[$0.id] ?? []) }.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) })
+        let pods = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+        return PodList(pods.map { status($0, members[$0.id] ?? []) })
     }
 
     private func status(_ pod: PodRecord) throws -> PodStatus { status(pod, try members()[pod.id] ?? []) }
