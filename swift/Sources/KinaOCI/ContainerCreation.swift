@@ -2,32 +2,35 @@ import KinaCore
 
 extension OCIContainers {
     func create(_ spec: ContainerSpec, _ call: Call) throws -> ContainerStatus {
-        let pod = try spec.pod.map { try sandboxes.hold($0, up: false, call) }
-        let (record, lock) = try withExtendedLifetime(pod) { try make(spec, in: pod?.pod, call) }
+        let (record, lock, _) = try make(spec, call)
         lock.unlock()
         context.journal.append(
             .container, "create", id: record.id, name: record.name, ["image": record.spec.image])
         return status(record)
     }
 
-    /// A finished record, still locked. Everything is undone when it throws. A short run's lives no longer than we do.
-    func make(_ spec: ContainerSpec, in pod: PodRecord?, short: Bool = false, _ call: Call) throws -> (
-        ContainerRecord, FileLock
+    /// A finished record, still locked, and so is its pod. Everything is undone when it throws. A short run's lives no
+    /// longer than we do.
+    func make(_ spec: ContainerSpec, short: Bool = false, _ call: Call) throws -> (
+        ContainerRecord, FileLock, pod: OCISandboxes.Hold?
     ) {
         try spec.validate()
         try spec.require(.namespaces)
         try spec.resources.requireCPUs()
         if let name = spec.name { try store.requireFree(name) }
+        if let pod = spec.pod { _ = try sandboxes.store.find(pod) }
         let image = try images.prepare(spec.image, spec.pullPolicy, call)
         _ = try OCIProcess.command(of: spec, image.config)
         var record = try draft(spec, image)
-        if let pod { record.join(pod) }
+        // Not while the image came, which may have taken long.
+        let pod = try spec.pod.map { try sandboxes.hold($0, up: short, call) }
+        if let pod { record.join(pod.pod) }
         // The image's hold is let go only once a record names the image.
         try Step.createRecord.perform(call) { try store.insert(record, sync: false) }
         let lock = try store.lock(record.id, call)
         do {
             try withExtendedLifetime(image) { try equip(&record, image, short, call) }
-            return (record, lock)
+            return (record, lock, pod)
         } catch {
             throw undo(error) { try destroy(&record, call) }
         }

@@ -4,8 +4,8 @@ import KinaCore
 /// the container when we die.
 extension OCIContainers {
     func run(_ spec: ContainerSpec, _ streams: Streams, _ call: Call) throws -> ExitStatus {
-        let pod = try spec.pod.map { try sandboxes.hold($0, up: true, call) }
-        var (record, lock) = try make(spec, in: pod?.pod, short: true, call)
+        let (made, lock, pod) = try make(spec, short: true, call)
+        var record = made
         let exit: ExitStatus
         do {
             let (guardian, report) = try launch(&record, streams, call)
