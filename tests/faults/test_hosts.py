@@ -59,7 +59,7 @@ with kina.connect() as runtime:
     told["left"] = [c.name for c in kina.Container.list()]
     key = Path(runtime.info().run_directory).name
     places = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
-    told["left"] += [str(place) for place in places if (place / "kina" / key).exists()]
+    told["left"] += [str(place) for place in places if (place / f"kina-{key}").exists()]
     kina.prune(images=True, networks=True)
 print(json.dumps(told))
 """

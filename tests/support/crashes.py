@@ -164,7 +164,7 @@ def alive(host: Host, identifier: str) -> bool:
     Whether any process of a container runs, by the kernel's word.
     """
     for hierarchy in Path("/sys/fs/cgroup").iterdir():
-        group = hierarchy / "kina" / host.key / identifier
+        group = hierarchy / f"kina-{host.key}" / identifier
         for procs in group.rglob("cgroup.procs") if group.is_dir() else ():
             if procs.read_text().strip():
                 return True

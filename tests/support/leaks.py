@@ -108,7 +108,7 @@ class Host:
         found: set[str] = set()
         hierarchies = [CGROUPS, *(CGROUPS / name for name in _names(CGROUPS))]
         for hierarchy in hierarchies:
-            top = hierarchy / "kina" / self.key
+            top = hierarchy / f"kina-{self.key}"
             found.update(str(top / name) for name in _names(top) if (top / name).is_dir())
         return found
 
@@ -130,7 +130,7 @@ class Host:
             # python tests of ours name the home too
             program = command.split(b"\0", 1)[0]
             ours = any(mark in command for mark in marks) and b"python" not in program
-            if ours or f"/kina/{self.key}/" in groups:
+            if ours or f"/kina-{self.key}/" in groups:
                 found[int(name)] = command.replace(b"\0", b" ").decode(errors="replace").strip()
         return found
 

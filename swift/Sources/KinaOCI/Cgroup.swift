@@ -34,7 +34,7 @@ struct CgroupHierarchies: Sendable {
 /// The OCI runtime makes it. v1 and hybrid hosts have a directory in each controller's hierarchy, v2 hosts one in all.
 struct Cgroup: Sendable {
     let id: String
-    /// linux.cgroupsPath: "/kina/<hash>/<id>".
+    /// linux.cgroupsPath: "/kina-<hash>/<id>".
     let path: String
     let hierarchies: CgroupHierarchies
     private let runtime: String
@@ -44,8 +44,9 @@ struct Cgroup: Sendable {
             id, path: "\(Self.parent(context))/\(id)", context.hierarchies, runtime: context.tools.ociRuntime)
     }
 
-    /// "/kina/<hash>": what all containers of a home are in.
-    static func parent(_ context: Context) -> String { "/kina/\(context.run.split(separator: "/").last ?? "")" }
+    /// "/kina-<hash>": what all containers of a home are in. Homes share nothing, so that one may take its own away while
+    /// another's runtime makes one.
+    static func parent(_ context: Context) -> String { "/kina-\(context.run.split(separator: "/").last ?? "")" }
 
     init(_ id: String, path: String, _ hierarchies: CgroupHierarchies, runtime: String = "runc") {
         self.id = id
@@ -183,11 +184,9 @@ extension Cgroup {
 
 /// Directories of a cgroup file system.
 enum CgroupTree {
-    /// Removes what the containers' groups of a home were in, where nothing is in it any more: "/kina/<hash>", "/kina".
+    /// Removes what the containers' groups of a home were in, where nothing is in it any more.
     static func removeParents(_ context: Context) {
-        for hierarchy in context.hierarchies.all where rmdir(hierarchy + Cgroup.parent(context)) == 0 {
-            rmdir("\(hierarchy)/kina")
-        }
+        for hierarchy in context.hierarchies.all { rmdir(hierarchy + Cgroup.parent(context)) }
     }
 
     /// A group and those beneath it, outer ones first. None when it is gone.
