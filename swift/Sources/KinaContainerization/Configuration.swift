@@ -25,7 +25,7 @@
             var result = LinuxContainer.Configuration()
             result.process = try process(streams)
             result.cpus = spec.resources.cpus.map { Int($0) } ?? Self.defaultCPUs
-            result.memoryInBytes = max(spec.resources.memory.map { UInt64($0) } ?? Self.defaultMemory, Self.leastMemory)
+            result.memoryInBytes = Self.memory(spec.resources.memory)
             result.hostname = record.hostname
             result.sysctl = spec.sandbox.effectiveSysctls
             result.interfaces = interfaces
@@ -35,6 +35,51 @@
             result.hosts = hosts
             result.useInit = spec.`init`
             result.bootLog = .file(path: URL(fileURLWithPath: bootLog), append: false)
+            if spec.privileged {
+                result.maskedPaths = []
+                result.readonlyPaths = []
+            }
+            return result
+        }
+
+        private static func memory(_ wanted: Int64?) -> UInt64 {
+            max(wanted.map { UInt64($0) } ?? defaultMemory, leastMemory)
+        }
+
+        // MARK: Pods
+
+        /// A machine for several, of the size asked for, or of what they may take together as far as they are known.
+        static func pod(
+            _ pod: PodRecord, limits: [ResourcesSpec], _ interfaces: [any Interface], bootLog: String
+        ) -> LinuxPod.Configuration {
+            // What a machine of one container's own has more than the container.
+            let usual = LinuxContainer.Configuration()
+            var result = LinuxPod.Configuration()
+            result.cpus = (pod.spec.cpus.map { Int($0) } ?? defaultCPUs) + usual.cpuOverhead
+            let together = limits.compactMap(\.memory).reduce(Int64(0)) { $0 + min($1, .max - $0) }
+            result.memoryInBytes =
+                (pod.spec.memory.map { memory($0) } ?? max(memory(together), defaultMemory)) + usual.memoryOverhead
+            result.interfaces = interfaces
+            result.hostname = pod.hostname
+            result.bootLog = .file(path: URL(fileURLWithPath: bootLog), append: false)
+            return result
+        }
+
+        /// A container in a pod's machine, within limits of its own.
+        func member(_ streams: ProcessStreams, nameservers: [String], hosts: Hosts) throws
+            -> LinuxPod.ContainerConfiguration
+        {
+            var result = LinuxPod.ContainerConfiguration()
+            result.process = try process(streams)
+            result.cpus = spec.resources.cpus.map { Int($0) }
+            result.memoryInBytes = spec.resources.memory.map { UInt64($0) }
+            result.hostname = record.hostname
+            result.sysctl = spec.sandbox.effectiveSysctls
+            result.mounts = mounts()
+            result.sockets = record.mounts.filter(\.isSocket).map(Self.relay)
+            result.dns = dns(nameservers)
+            result.hosts = hosts
+            result.useInit = spec.`init`
             if spec.privileged {
                 result.maskedPaths = []
                 result.readonlyPaths = []

@@ -7,6 +7,8 @@
     enum PlatformMonitor {
         /// Containerization 0.40 closes a relayed connection as soon as it has accepted it here.
         static let relaysSockets = false
+        /// A machine takes disks while it runs, and gives back those that it took so.
+        static let addsDisks = true
 
         static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
             -> any VirtualMachineManager
