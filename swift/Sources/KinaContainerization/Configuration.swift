@@ -61,6 +61,10 @@
                 (pod.spec.memory.map { memory($0) } ?? max(memory(together), defaultMemory)) + usual.memoryOverhead
             result.interfaces = interfaces
             result.hostname = pod.hostname
+            result.volumes = [
+                LinuxPod.PodVolume(
+                    name: sharedMemory, source: .tmpfs(sizeBytes: UInt64(pod.spec.sandbox.shmSize)), format: "tmpfs")
+            ]
             result.bootLog = .file(path: URL(fileURLWithPath: bootLog), append: false)
             return result
         }
@@ -75,7 +79,7 @@
             result.memoryInBytes = spec.resources.memory.map { UInt64($0) }
             result.hostname = record.hostname
             result.sysctl = spec.sandbox.effectiveSysctls
-            result.mounts = mounts()
+            result.mounts = mounts(system: Self.shared)
             result.sockets = record.mounts.filter(\.isSocket).map(Self.relay)
             result.dns = dns(nameservers)
             result.hosts = hosts
@@ -85,6 +89,15 @@
                 result.readonlyPaths = []
             }
             return result
+        }
+
+        /// Of the pod, a tmpfs that is /dev/shm for all.
+        private static let sharedMemory = "shm"
+
+        private static func shared(_ mount: Containerization.Mount) -> Containerization.Mount {
+            guard mount.destination == "/dev/shm" else { return mount }
+            return .sharedMount(
+                name: sharedMemory, destination: mount.destination, options: ["nosuid", "noexec", "nodev"])
         }
 
         // MARK: Processes
@@ -151,8 +164,13 @@
 
         // MARK: Files
 
-        private func mounts() -> [Containerization.Mount] {
+        private func mounts(
+            system change: (Containerization.Mount) -> Containerization.Mount = { $0 }
+        ) -> [Containerization.Mount] {
+            // What the container has a mount of its own for is that.
+            let own = Set(record.mounts.map(\.spec.target))
             var result = LinuxContainer.defaultMounts().map(system)
+                .map { own.contains($0.destination) ? $0 : change($0) }
             for mount in record.mounts where !mount.isSocket { result.append(Self.mount(mount)) }
             return result
         }

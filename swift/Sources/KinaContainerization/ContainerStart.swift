@@ -151,7 +151,7 @@
             do {
                 try starting(call, "container '\(record.name)' to start", bootLog: pod.bootLog) {
                     if kept == nil { try await member.join(seat) }
-                    try await member.start()
+                    try await member.start(seat)
                 }
             } catch {
                 seat.streams.abandon()

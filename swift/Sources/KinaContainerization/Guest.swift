@@ -45,8 +45,11 @@
         }
 
         /// Undone when it throws.
-        func start() async throws {
-            do { try await pod.startContainer(id) } catch {
+        func start(_ seat: PodMachine.Seat) async throws {
+            do {
+                try machine.takeStreams(seat.configuration.process.streams)
+                try await pod.startContainer(id)
+            } catch {
                 // LinuxPod takes the disk of one that never ran away while the guest has it mounted still.
                 try? await withAgent { try await $0.umount(path: guestRoot, flags: 0) }
                 try? await stop()
@@ -67,7 +70,8 @@
         func resize(to size: Terminal.Size) async throws { try await pod.resizeContainer(id, to: size) }
 
         func exec(_ process: String, configuration: LinuxProcessConfiguration) async throws -> LinuxProcess {
-            try await pod.execInContainer(id, processID: process) { $0 = configuration }
+            try machine.takeStreams(configuration.streams)
+            return try await pod.execInContainer(id, processID: process) { $0 = configuration }
         }
 
         func statistics(categories: StatCategory) async throws -> ContainerStatistics {
@@ -108,6 +112,10 @@
                 throw error
             }
         }
+    }
+
+    extension LinuxProcessConfiguration {
+        fileprivate var streams: Int { (stdin == nil ? 0 : 1) + (stdout == nil ? 0 : 1) + (stderr == nil ? 0 : 1) }
     }
 
     enum GuestPaths {

@@ -9,6 +9,8 @@
         static let relaysSockets = false
         /// A machine takes disks while it runs, and gives back those that it took so.
         static let addsDisks = true
+        /// Of processes, which a machine has in its whole life; containers and what else is run in it share them.
+        static let streams: Int? = 16
 
         static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
             -> any VirtualMachineManager

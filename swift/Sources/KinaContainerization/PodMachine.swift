@@ -26,7 +26,13 @@
             var present: Set<String> = []
             /// Those whose files could not be freed.
             var stuck: Set<String> = []
+            /// Streams that its processes have had.
+            var streams = 0
             var isDead = false
+
+            func hasStreams(_ count: Int) -> Bool {
+                PlatformMonitor.streams.map { streams + count <= $0 } ?? true
+            }
         }
 
         let pod: LinuxPod
@@ -49,17 +55,39 @@
         var isDead: Bool { state.withLock { $0.isDead } }
         func die() { state.withLock { $0.isDead = true } }
 
-        /// Whether the container can be started in it as it is.
-        func canStart(_ container: String) -> Bool {
-            state.withLock {
-                !$0.stuck.contains(container)
-                    && (PlatformMonitor.addsDisks || $0.waiting[container] != nil)
+        /// Why the container can't be started in it as it is; nil where it can.
+        func refusal(_ container: ContainerRecord) -> KinaError? {
+            let (hasPlace, hasStreams) = state.withLock {
+                (
+                    !$0.stuck.contains(container.id) && (PlatformMonitor.addsDisks || $0.waiting[container.id] != nil),
+                    $0.hasStreams(Self.mostStreams)
+                )
             }
+            if hasPlace { return hasStreams ? nil : Self.noStreams }
+            return KinaError(
+                .unimplemented,
+                "container '\(container.name)' can't come into its pod's machine while others run in it",
+                hint: "create all of a pod's containers before the first one starts; or stop the pod and start it")
         }
 
         /// Whether somebody else is in it.
         func isUsed(except container: String) -> Bool {
             state.withLock { !$0.present.subtracting([container]).isEmpty }
+        }
+
+        private static let mostStreams = 3
+        private static var noStreams: KinaError {
+            KinaError(
+                .resourceExhausted, "the pod's machine has no streams left for further processes",
+                hint: "stop the pod and start it: a machine has \(PlatformMonitor.streams ?? 0) in its life here")
+        }
+
+        /// Before a process starts: Containerization 0.40 does not live through the lack of them.
+        func takeStreams(_ count: Int) throws {
+            try state.withLock {
+                guard $0.hasStreams(count) else { throw Self.noStreams }
+                $0.streams += count
+            }
         }
 
         /// The place that was kept for the container since the machine booted, if it did not take it yet.

@@ -82,27 +82,21 @@
         ) throws -> (Hold, PodMachine) {
             for _ in 0..<8 {
                 let hold = try hold(reference, call)
-                if let machine = machine(hold.pod.id), machine.canStart(container.id) { return (hold, machine) }
+                if let machine = machine(hold.pod.id), machine.refusal(container) == nil {
+                    return (hold, machine)
+                }
                 hold.lock.unlock()
                 try locked(reference, call) { pod in
                     try pod.requireWhole()
                     if let machine = machine(pod.id) {
-                        if machine.canStart(container.id) { return }
-                        if machine.isUsed(except: container.id) { throw Self.full(container, pod) }
+                        guard let refusal = machine.refusal(container) else { return }
+                        if machine.isUsed(except: container.id) { throw refusal }
                     }
                     try tearDown(pod)
                     try boot(&pod, try members(pod), call)
                 }
             }
             throw KinaError(.unavailable, "pod \(reference) goes down as often as it comes up", hint: "try again")
-        }
-
-        private static func full(_ container: ContainerRecord, _ pod: PodRecord) -> KinaError {
-            KinaError(
-                .unimplemented,
-                "container '\(container.name)' can't come into the machine of pod '\(pod.name)' while others run in it",
-                hint: "create all of a pod's containers before the first one starts; or stop the pod and start it",
-                details: ["pod": pod.name])
         }
 
         /// Undone when it throws.
