@@ -153,11 +153,9 @@
                     if kept == nil { try await member.join(seat) }
                     try await member.start(seat)
                 }
+                return try Machine(record.id, member, seat.streams, seat.input, hosts: seat.hosts)
             } catch {
                 seat.streams.abandon()
-                throw error
-            }
-            do { return try Machine(record.id, member, seat.streams, seat.input, hosts: seat.hosts) } catch {
                 throw undo(error) { try halt(member, record.name) }
             }
         }
@@ -258,11 +256,15 @@
     private let startLimitMs: Int64 = 180_000
 
     /// Runs a boot or a start, within the call and a limit of kina-vmd's own.
+    ///
+    /// When that is over, the machine has the time that a boot takes to come up all the same, and is then stopped: a
+    /// boot that is cancelled asks for its guest without a pause, and a connection to it that is closed before its first
+    /// use ends this process (Containerization 0.40: NIOAsyncWriter is freed unfinished).
     func starting(
         _ call: Call, _ waitedFor: String, bootLog: String, _ work: @escaping @Sendable () async throws -> Void
     ) throws {
         do {
-            try blocking(call.within(ms: startLimitMs), for: waitedFor, work)
+            try blocking(call.within(ms: startLimitMs), for: waitedFor, graceMs: 60_000, work)
         } catch var error as KinaError where error.code == .deadlineExceeded {
             error.hint = "see how far the guest came in \(bootLog); allow more time, or start less at once"
             throw error

@@ -57,7 +57,9 @@
             }
         }
 
+        /// Idempotent.
         func stop() async throws {
+            guard machine.has(self) else { return }
             do { try await pod.stopContainer(id) } catch {
                 machine.forget(self, isStuck: true)
                 throw error

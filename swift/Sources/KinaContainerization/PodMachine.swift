@@ -109,6 +109,8 @@
             }
         }
 
+        func has(_ member: PodMember) -> Bool { state.withLock { $0.present.contains(member.container) } }
+
         func forget(_ member: PodMember, isStuck: Bool = false) {
             state.withLock { state in
                 state.present.remove(member.container)
