@@ -7,9 +7,10 @@
     /// never wait.
     ///
     /// When the call ends first, the work is cancelled and waited for (a guest may need a while to notice), so that
-    /// whoever undoes it finds nothing under way; what it had achieved by then is the caller's to undo.
+    /// whoever undoes it finds nothing under way; what it had achieved by then is the caller's to undo. `graceMs`: for so
+    /// long it is waited for before it is cancelled.
     func blocking<T: Sendable>(
-        _ call: Call, for waitedFor: String, patienceMs: Int64 = 60_000,
+        _ call: Call, for waitedFor: String, graceMs: Int64 = 0, patienceMs: Int64 = 60_000,
         _ work: @escaping @Sendable () async throws -> T
     ) throws -> T {
         let outcome = Outcome<T>()
@@ -21,6 +22,8 @@
         do {
             try call.waitReadable(read.raw, for: waitedFor)
         } catch {
+            let hasEnded = (try? Call.unbounded.within(ms: graceMs).waitReadable(read.raw, for: waitedFor)) != nil
+            if hasEnded { throw error }
             task.cancel()
             try? Call.unbounded.within(ms: patienceMs).waitReadable(read.raw, for: waitedFor)
             throw error

@@ -25,7 +25,7 @@
             var result = LinuxContainer.Configuration()
             result.process = try process(streams)
             result.cpus = spec.resources.cpus.map { Int($0) } ?? Self.defaultCPUs
-            result.memoryInBytes = max(spec.resources.memory.map { UInt64($0) } ?? Self.defaultMemory, Self.leastMemory)
+            result.memoryInBytes = Self.memory(spec.resources.memory)
             result.hostname = record.hostname
             result.sysctl = spec.sandbox.effectiveSysctls
             result.interfaces = interfaces
@@ -40,6 +40,64 @@
                 result.readonlyPaths = []
             }
             return result
+        }
+
+        private static func memory(_ wanted: Int64?) -> UInt64 {
+            max(wanted.map { UInt64($0) } ?? defaultMemory, leastMemory)
+        }
+
+        // MARK: Pods
+
+        /// A machine for several, of the size asked for, or of what they may take together as far as they are known.
+        static func pod(
+            _ pod: PodRecord, limits: [ResourcesSpec], _ interfaces: [any Interface], bootLog: String
+        ) -> LinuxPod.Configuration {
+            // What a machine of one container's own has more than the container.
+            let usual = LinuxContainer.Configuration()
+            var result = LinuxPod.Configuration()
+            result.cpus = (pod.spec.cpus.map { Int($0) } ?? defaultCPUs) + usual.cpuOverhead
+            let together = limits.compactMap(\.memory).reduce(Int64(0)) { $0 + min($1, .max - $0) }
+            result.memoryInBytes =
+                (pod.spec.memory.map { memory($0) } ?? max(memory(together), defaultMemory)) + usual.memoryOverhead
+            result.interfaces = interfaces
+            result.hostname = pod.hostname
+            result.volumes = [
+                LinuxPod.PodVolume(
+                    name: sharedMemory, source: .tmpfs(sizeBytes: UInt64(pod.spec.sandbox.shmSize)), format: "tmpfs")
+            ]
+            result.bootLog = .file(path: URL(fileURLWithPath: bootLog), append: false)
+            return result
+        }
+
+        /// A container in a pod's machine, within limits of its own.
+        func member(_ streams: ProcessStreams, nameservers: [String], hosts: Hosts) throws
+            -> LinuxPod.ContainerConfiguration
+        {
+            var result = LinuxPod.ContainerConfiguration()
+            result.process = try process(streams)
+            result.cpus = spec.resources.cpus.map { Int($0) }
+            result.memoryInBytes = spec.resources.memory.map { UInt64($0) }
+            result.hostname = record.hostname
+            result.sysctl = spec.sandbox.effectiveSysctls
+            result.mounts = mounts(system: Self.shared)
+            result.sockets = record.mounts.filter(\.isSocket).map(Self.relay)
+            result.dns = dns(nameservers)
+            result.hosts = hosts
+            result.useInit = spec.`init`
+            if spec.privileged {
+                result.maskedPaths = []
+                result.readonlyPaths = []
+            }
+            return result
+        }
+
+        /// Of the pod, a tmpfs that is /dev/shm for all.
+        private static let sharedMemory = "shm"
+
+        private static func shared(_ mount: Containerization.Mount) -> Containerization.Mount {
+            guard mount.destination == "/dev/shm" else { return mount }
+            return .sharedMount(
+                name: sharedMemory, destination: mount.destination, options: ["nosuid", "noexec", "nodev"])
         }
 
         // MARK: Processes
@@ -106,8 +164,13 @@
 
         // MARK: Files
 
-        private func mounts() -> [Containerization.Mount] {
+        private func mounts(
+            system change: (Containerization.Mount) -> Containerization.Mount = { $0 }
+        ) -> [Containerization.Mount] {
+            // What the container has a mount of its own for is that.
+            let own = Set(record.mounts.map(\.spec.target))
             var result = LinuxContainer.defaultMounts().map(system)
+                .map { own.contains($0.destination) ? $0 : change($0) }
             for mount in record.mounts where !mount.isSocket { result.append(Self.mount(mount)) }
             return result
         }

@@ -32,6 +32,7 @@
         /// Unpacks a tar stream into a directory of a running container.
         func copyIn(_ reference: String, path: String, from fd: Int32, _ call: Call) throws {
             let (record, machine) = try running(reference, to: "copy into")
+            let container = try machine.lone(to: "copy into", record, hint: Self.insteadOfCopies)
             try requireThere(path, in: machine, call)
             try withDirectory { directory in
                 try Archive.extract(fd, to: directory, call)
@@ -43,7 +44,7 @@
                     // The guest puts it into a directory that is there, and names it so where there is none.
                     let target = URL(fileURLWithPath: "\(path)/\(name)")
                     try blocking(call, for: "'\(name)' to be copied into container '\(record.name)'") {
-                        try await machine.container.copyIn(from: source, to: target, mode: mode)
+                        try await container.copyIn(from: source, to: target, mode: mode)
                     }
                 }
             }
@@ -52,24 +53,27 @@
         /// Packs a file or directory of a running container into a tar stream, under its own name.
         func copyOut(_ reference: String, path: String, to fd: Int32, _ call: Call) throws {
             let (record, machine) = try running(reference, to: "copy from")
+            let container = try machine.lone(to: "copy from", record, hint: Self.insteadOfCopies)
             try requireThere(path, in: machine, call)
             try withDirectory { directory in
                 let name = path.split(separator: "/").last.map(String.init) ?? "root"
                 let target = directory.appendingPathComponent(name)
                 try blocking(call, for: "'\(path)' to be copied from container '\(record.name)'") {
-                    try await machine.container.copyOut(from: URL(fileURLWithPath: path), to: target)
+                    try await container.copyOut(from: URL(fileURLWithPath: path), to: target)
                 }
                 try Archive.write(directory, to: fd, call)
             }
         }
 
+        private static let insteadOfCopies = "run tar in it with exec, or mount a directory or a volume"
+
         /// Apple's copy never returns when what it shall copy is not there (0.40: it then waits for a connection that the
         /// guest does not make), so that is asked for first.
         private func requireThere(_ path: String, in machine: Machine, _ call: Call) throws {
-            let file = URL(fileURLWithPath: Self.guestRoot(machine.id) + path)
+            let file = URL(fileURLWithPath: machine.guest.guestRoot + path)
             do {
                 try blocking(call, for: "'\(path)' to be looked at") {
-                    try await machine.withAgent { _ = try await ($0 as? Vminitd)?.stat(path: file) }
+                    try await machine.guest.withAgent { _ = try await ($0 as? Vminitd)?.stat(path: file) }
                 }
             } catch let error as KinaError where error.code == .notFound {
                 throw KinaError(
@@ -96,7 +100,7 @@
                 let found: ContainerStatistics
                 do {
                     found = try blocking(call, for: "the figures of container '\(record.name)'") {
-                        try await machine.container.statistics(categories: .all)
+                        try await machine.guest.statistics(categories: .all)
                     }
                 } catch let error as KinaError where machine.exit != nil && error.code != .cancelled { return }
                 guard sample(Statistics(guest: found)), intervalNs > 0 else { return }

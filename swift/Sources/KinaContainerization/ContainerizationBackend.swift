@@ -1,17 +1,18 @@
 #if Containerization
     import KinaCore
 
-    /// A virtual machine for each container, by Apple's Containerization: Virtualization.framework on macOS,
+    /// A virtual machine for each container and each pod, by Apple's Containerization: Virtualization.framework on macOS,
     /// cloud-hypervisor with KVM on Linux.
     public final class ContainerizationBackend: Backend {
         public let info: RuntimeInfo
         public let images: any ImageBackend
-        public let pods: any PodBackend = MachinePods()
+        public let pods: any PodBackend
         public let containers: any ContainerBackend
         public let processes: any ProcessBackend
         public let networks: any NetworkBackend
         public let volumes: any VolumeBackend
         private let journal: Journal
+        private let machines: PodMachines
         private let pruning: @Sendable (PruneRequest, Call) throws -> PruneResult
 
         public init(_ options: RuntimeOptions) throws {
@@ -26,8 +27,13 @@
             let volumes = try DirectoryVolumes(home: home.path, journal)
             let containers = try MachineContainers(
                 home, journal, Hypervisor(options, home), images, networks, volumes)
+            let pods = MachinePods(machines: containers.pods, containers: containers)
             images.users = { try containers.store.imagesInUse() }
             volumes.users = { try containers.store.volumeUsers() }
+            networks.names = { id in
+                let name = try? containers.store.load(id)?.name ?? containers.pods.store.load(id)?.name
+                return name ?? id
+            }
             // This home's one server: what an earlier one left runs no more, or must not.
             try doing("ending what an earlier server left") { try PlatformMonitor.endOrphans(home) }
             try networks.endOrphans()
@@ -37,10 +43,13 @@
             self.networks = networks
             self.volumes = volumes
             self.containers = containers
+            self.pods = pods
+            machines = containers.pods
             processes = MachineProcesses(containers, journal)
             pruning = { request, call in
                 var result = PruneResult()
                 try containers.prune(request, &result, call)
+                try pods.prune(request, &result, call)
                 try networks.prune(request, &result, call)
                 try volumes.prune(unused: request.volumes, labels: request.labels, &result, call)
                 try images.prune(request, &result, call)
@@ -55,9 +64,9 @@
             try journal.follow(filter, to: fd, call)
         }
 
+        /// Those of pods: a container's own runs for as long as the container.
+        public var holdsMachines: Bool { !machines.isEmpty }
+
         public func prune(_ request: PruneRequest, _ call: Call) throws -> PruneResult { try pruning(request, call) }
     }
-
-    /// Pods are to come with `LinuxPod`; the protocol's defaults say so.
-    struct MachineSandboxes: SandboxBackend {}
 #endif

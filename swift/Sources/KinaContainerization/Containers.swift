@@ -4,10 +4,10 @@
     import KinaCore
     import Synchronization
 
-    /// Containers, each in a virtual machine of this process. A machine ends with the process; its record and its root
-    /// stay, and say so.
+    /// Containers, each in a virtual machine of this process, its own or its pod's. A machine ends with the process; its
+    /// record and its root stay, and say so.
     ///
-    /// A record is changed only under its container's lock; reading needs none.
+    /// A record is changed only under its container's lock; reading needs none. A pod's lock is taken before.
     final class MachineContainers: ContainerBackend {
         let home: Home
         let store: Store<ContainerRecord>
@@ -19,8 +19,9 @@
         /// Ports of the host: on record for a container's life, open while it runs.
         let ports: NetworkPorts
         let published = PublishedPorts()
+        let pods: PodMachines
         private let bootID: String
-        private let me: ProcessIdentity
+        let me: ProcessIdentity
         private let machines = Mutex<[String: Machine]>([:])
 
         init(
@@ -39,10 +40,12 @@
             }
             self.me = me
             store = try Store(kind: "container", root: home.path)
+            pods = try PodMachines(home, hypervisor, networks, me)
             ports = try NetworkPorts(home: home.path)
         }
 
         func machine(_ id: String) -> Machine? { machines.withLock { $0[id] } }
+        func isRunning(_ id: String) -> Bool { machine(id).map { $0.exit == nil } ?? false }
         func add(_ machine: Machine) { machines.withLock { $0[machine.id] = machine } }
         func remove(_ id: String) { machines.withLock { $0[id] = nil } }
         func directory(_ id: String) -> String { store.directory(id) }
@@ -142,9 +145,14 @@
             try spec.require(.vm)
             try Limits.check(spec)
             if let name = spec.name { try store.requireFree(name) }
+            if let pod = spec.pod { _ = try pods.store.find(pod) }
             let image = try images.prepare(spec.image, spec.pullPolicy, call)
             _ = try spec.arguments(image.config)
             var record = spec.draft(imageDigest: image.digest, image.config, owner: me)
+            // Not while the image came, which may have taken long.
+            let pod = try spec.pod.map { try pods.hold($0, call) }
+            defer { pod?.lock.unlock() }
+            if let pod { record.join(pod.pod) }
             try store.insert(record, sync: false)
             let lock = try store.lock(record.id, call)
             defer { lock.unlock() }
@@ -159,7 +167,7 @@
         private func equip(_ record: inout ContainerRecord, _ call: Call) throws {
             let sandbox = record.spec.sandbox
             let id = record.id
-            if sandbox.namespaces.network == .private {
+            if record.podID == nil, sandbox.namespaces.network == .private {
                 record.addresses = try networks.lease(id, sandbox.networks, call)
                 record.ports = try ports.take(sandbox.ports, for: id, call)
             }
@@ -228,7 +236,8 @@
                     // Somebody else deleted or started it meanwhile: theirs.
                 }
             }
-            for lease in try ports.all() where !Files.exists(directory(lease.container)) {
+            for lease in try ports.all()
+            where !Files.exists(directory(lease.container)) && !Files.exists(pods.store.directory(lease.container)) {
                 try ports.free(lease)
                 result.leftovers.append("port \(lease.port) of container \(lease.container)")
             }

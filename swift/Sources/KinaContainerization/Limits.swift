@@ -8,17 +8,7 @@
             func refuse(_ field: String, _ why: String, _ hint: String, when wanted: Bool) {
                 if wanted { problems.collect { throw refusal(field, why, hint) } }
             }
-            let sandbox = spec.sandbox
-            let names = sandbox.namespaces
-            let shared = [
-                ("network", names.network == .host), ("pid", names.pid == .host), ("ipc", names.ipc == .host),
-                ("uts", names.uts == .host), ("cgroup", names.cgroup == .host),
-            ]
-            for (name, wanted) in shared {
-                refuse(
-                    "sandbox.namespaces.\(name)", "a virtual machine shares no namespace with the host",
-                    "leave it out, or use isolation 'namespaces'", when: wanted)
-            }
+            check(spec.sandbox.namespaces, &problems)
             for (index, mount) in spec.mounts.enumerated() where mount.type == .bind {
                 refuse(
                     "mounts[\(index)].source", "cloud-hypervisor's machines get no sockets of the host",
@@ -40,6 +30,36 @@
             }
             check(spec.resources, &problems)
             try problems.finish()
+        }
+
+        static func check(_ spec: PodSpec) throws {
+            var container = ContainerSpec(image: "")
+            container.isolation = spec.isolation
+            try container.require(.vm)
+            var problems = Problems()
+            check(spec.sandbox.namespaces, &problems)
+            if let cpus = spec.cpus, cpus != cpus.rounded() {
+                problems.collect {
+                    throw refusal(
+                        "cpus", "a virtual machine has no such size",
+                        "use a whole number: a virtual machine has whole CPUs")
+                }
+            }
+            try problems.finish()
+        }
+
+        private static func check(_ names: NamespacesSpec, _ problems: inout Problems) {
+            let shared = [
+                ("network", names.network == .host), ("pid", names.pid == .host), ("ipc", names.ipc == .host),
+                ("uts", names.uts == .host), ("cgroup", names.cgroup == .host),
+            ]
+            for (name, wanted) in shared where wanted {
+                problems.collect {
+                    throw refusal(
+                        "sandbox.namespaces.\(name)", "a virtual machine shares no namespace with the host",
+                        "leave it out, or use isolation 'namespaces'")
+                }
+            }
         }
 
         /// Containerization 0.40 shares a file's directory in order to mount the file, and then leaves out every other

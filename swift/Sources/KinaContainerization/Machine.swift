@@ -4,10 +4,10 @@
     import KinaCore
     import Synchronization
 
-    /// A container's virtual machine while it runs. It belongs to this process, and so does what is known of it.
+    /// A container in a virtual machine while it runs. It belongs to this process, and so does what is known of it.
     final class Machine: Sendable {
         let id: String
-        let container: LinuxContainer
+        let guest: any Guest
         let streams: ProcessStreams
         /// What `attach` writes to.
         let input: InputFeed?
@@ -22,11 +22,11 @@
         private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
 
         init(
-            _ id: String, _ container: LinuxContainer, _ streams: ProcessStreams, _ input: InputFeed?, hosts: Hosts
+            _ id: String, _ guest: any Guest, _ streams: ProcessStreams, _ input: InputFeed?, hosts: Hosts
         ) throws {
             self.id = id
             hostsText = Mutex(hosts.text)
-            self.container = container
+            self.guest = guest
             self.streams = streams
             self.input = input
             startedAt = Clock.now()
@@ -46,22 +46,13 @@
             }
         }
 
-        /// A connection to the guest's agent, for the while.
-        func withAgent<T: Sendable>(_ body: @escaping @Sendable (any VirtualMachineAgent) async throws -> T)
-            async throws
-            -> T
-        {
-            try await container.withVirtualMachineInstance { instance in
-                let agent = try await instance.dialAgent()
-                do {
-                    let result = try await body(agent)
-                    try await agent.close()
-                    return result
-                } catch {
-                    try? await agent.close()
-                    throw error
-                }
+        /// The container, where the machine is its own; UNIMPLEMENTED for a pod's member.
+        func lone(to verb: String, _ record: ContainerRecord, hint: String) throws -> LinuxContainer {
+            guard let container = guest as? LinuxContainer else {
+                throw KinaError(
+                    .unimplemented, "can't \(verb) container '\(record.name)': its machine is its pod's", hint: hint)
             }
+            return container
         }
 
         // MARK: Further processes

@@ -7,6 +7,10 @@
     enum PlatformMonitor {
         /// Containerization 0.40 closes a relayed connection as soon as it has accepted it here.
         static let relaysSockets = false
+        /// A machine takes disks while it runs, and gives back those that it took so.
+        static let addsDisks = true
+        /// Of processes, which a machine has in its whole life; containers and what else is run in it share them.
+        static let streams: Int? = 16
 
         static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
             -> any VirtualMachineManager

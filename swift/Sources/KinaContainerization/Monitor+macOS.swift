@@ -7,6 +7,10 @@
     /// Virtualization.framework: its machines are this process's, and end with it.
     enum PlatformMonitor {
         static let relaysSockets = true
+        /// A machine has the disks that it booted with.
+        static let addsDisks = false
+        /// Of processes, which a machine has in its whole life: as many as are wanted.
+        static let streams: Int? = nil
         private static let entitlement = "com.apple.security.virtualization"
 
         static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws

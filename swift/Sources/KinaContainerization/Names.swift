@@ -3,14 +3,16 @@
     import Foundation
     import KinaCore
 
-    /// Names of neighbours: each running machine's hosts file has those of the containers on its networks, and is written
-    /// anew when one comes or goes. It works with every platform's networks, and nothing has to listen anywhere.
+    /// Names of neighbours: each running container's hosts file has those of the containers and pods on its networks, and
+    /// is written anew when one comes or goes. It works with every platform's networks, and nothing has to listen anywhere.
     extension MachineContainers {
         /// What a container's hosts file is to say now.
         func hosts(of record: ContainerRecord) throws -> Hosts {
             var hosts = Hosts.default
             let own = record.addresses.first?.address ?? "127.0.1.1"
-            let names = record.hostname == record.name ? [record.name] : [record.hostname, record.name]
+            // A pod's containers have its name between them.
+            let name = record.spec.pod ?? record.name
+            let names = record.hostname == name ? [name] : [record.hostname, name]
             hosts.entries.append(Hosts.Entry(ipAddress: own, hostnames: names))
             for (name, address) in record.spec.sandbox.extraHosts.sorted(by: { $0.key < $1.key }) {
                 hosts.entries.append(Hosts.Entry(ipAddress: address, hostnames: [name]))
@@ -26,23 +28,27 @@
             return hosts
         }
 
-        /// Those that run and are on one of its networks, in the order of their making.
-        private func neighbours(of record: ContainerRecord) throws -> [ContainerRecord] {
+        /// Containers of their own and pods that run and are on one of its networks, in the order of their making.
+        private func neighbours(of record: ContainerRecord) throws -> [any NetworkMember] {
             let networks = Set(record.addresses.map(\.networkID))
             if networks.isEmpty { return [] }
-            return try store.all().filter { other in
-                other.id != record.id && machine(other.id).map { $0.exit == nil } ?? false
-                    && other.addresses.contains { networks.contains($0.networkID) }
-            }.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+            let lone = try store.all().filter { $0.podID == nil && $0.id != record.id && isRunning($0.id) }
+            let pods = try pods.store.all().filter { $0.id != record.podID && self.pods.machine($0.id) != nil }
+            let all: [(Int64, String, any NetworkMember)] =
+                lone.map { ($0.createdAt, $0.id, $0) } + pods.map { ($0.createdAt, $0.id, $0) }
+            return all.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2).filter { $0.isOn(networks) }
         }
 
-        /// Tells the neighbours of a container that has come or gone, and itself of those that came meanwhile. Names are
-        /// no reason to fail: a machine that does not answer is told with the next change.
-        func spreadNames(of record: ContainerRecord) {
+        /// Tells the neighbours of what has come or gone, and itself of those that came meanwhile. Names are no reason to
+        /// fail: a machine that does not answer is told with the next change.
+        func spreadNames(of member: any NetworkMember) {
+            let networks = Set(member.addresses.map(\.networkID))
             do {
-                for other in try neighbours(of: record) + [record] { try refreshHosts(other) }
+                for other in try store.all() where isRunning(other.id) && other.isOn(networks) {
+                    try refreshHosts(other)
+                }
             } catch {
-                warn("names of the neighbours of '\(record.name)': \(error)")
+                warn("names of the neighbours of '\(member.name)': \(error)")
             }
         }
 
@@ -54,11 +60,11 @@
             defer { machine.hostsLock.unlock() }
             let hosts = try hosts(of: record)
             guard machine.hostsText.withLock({ $0 }) != hosts.text else { return }
-            let root = Self.guestRoot(record.id)
+            let root = machine.guest.guestRoot
             do {
                 try blocking(.unbounded.within(ms: 10_000), for: "the hosts file of '\(record.name)'", patienceMs: 1000)
                 {
-                    try await machine.withAgent { try await $0.configureHosts(config: hosts, location: root) }
+                    try await machine.guest.withAgent { try await $0.configureHosts(config: hosts, location: root) }
                 }
                 machine.hostsText.withLock { $0 = hosts.text }
             } catch  where machine.exit != nil {
@@ -67,9 +73,12 @@
                 warn("the hosts file of '\(record.name)': \(error)")
             }
         }
+    }
 
-        /// Where a container's root is in its guest.
-        static func guestRoot(_ id: String) -> String { "/run/container/\(id)/rootfs" }
+    extension NetworkMember {
+        fileprivate func isOn(_ networks: Set<String>) -> Bool {
+            addresses.contains { networks.contains($0.networkID) }
+        }
     }
 
     extension Hosts {

@@ -6,15 +6,21 @@
 
     /// Networks of virtual machines: addresses are kina's, in its records; the wires are the platform's.
     ///
-    /// A network is live while a container is on it, and belongs to this process.
+    /// A network is live while a container's or a pod's machine is on it, and belongs to this process.
     final class MachineNetworks: NetworkBackend {
         static let defaultName = "default"
 
         private let home: String
         private let store: Store<NetworkRecord>
         private let journal: Journal
-        /// Live networks, each with the containers on it.
+        /// Live networks, each with the containers and pods on it.
         private let live = Mutex<[String: Live]>([:])
+        private let namesBox = Mutex<@Sendable (String) -> String>({ $0 })
+        /// An id of a container or a pod → its name.
+        var names: @Sendable (String) -> String {
+            get { namesBox.withLock { $0 } }
+            set { namesBox.withLock { $0 = newValue } }
+        }
 
         private struct Live {
             var wires: any NetworkWires
@@ -108,12 +114,12 @@
             let record = try store.find(reference)
             let lock = try store.lock(record.id, call)
             defer { lock.unlock() }
-            let users = Set(try leases(record).all().values).filter { Files.exists("\(home)/containers/\($0)") }
+            let users = Set(try leases(record).all().values).filter(exists).map(names)
             guard users.isEmpty else {
                 throw KinaError(
                     .failedPrecondition,
                     "network '\(record.name)' is used by \(users.sorted().joined(separator: ", "))",
-                    hint: "delete those containers first")
+                    hint: "delete those containers and pods first")
             }
             try store.remove(record.id, name: record.name)
             journal.append(.network, "delete", id: record.id, name: record.name)
@@ -121,8 +127,7 @@
 
         func prune(_ request: PruneRequest, _ result: inout PruneResult, _ call: Call) throws {
             for record in try store.all() {
-                for (address, container) in try leases(record).all()
-                where !Files.exists("\(home)/containers/\(container)") {
+                for (address, container) in try leases(record).all() where !exists(container) {
                     try leases(record).free(address)
                     result.leftovers.append("address \(address) of container \(container)")
                 }
@@ -133,6 +138,11 @@
                 } catch let error as KinaError where [.failedPrecondition, .notFound].contains(error.code) {}
             }
             result.leftovers += try store.sweep()
+        }
+
+        /// A container or a pod.
+        private func exists(_ id: String) -> Bool {
+            ["containers", "pods"].contains { Files.exists("\(home)/\($0)/\(id)") }
         }
 
         // MARK: A container's addresses
@@ -180,9 +190,10 @@
         // MARK: Wires
 
         /// One interface for each address, in order; the first one's gateway is the default route.
-        func connect(_ record: ContainerRecord) throws -> [any Interface] {
+        func connect(_ member: some Record & NetworkMember) throws -> [any Interface] {
+            let id = member.id
             do {
-                return try record.addresses.map { address in
+                return try member.addresses.map { address in
                     guard let network = try store.load(address.networkID) else {
                         throw KinaError.notFound("network", address.network)
                     }
@@ -190,14 +201,14 @@
                         var entry =
                             try live[network.id]
                             ?? Live(wires: try PlatformWires(network), containers: [])
-                        let interface = try entry.wires.plug(record.id, address, mtu: network.mtu)
-                        entry.containers.insert(record.id)
+                        let interface = try entry.wires.plug(id, address, mtu: network.mtu)
+                        entry.containers.insert(id)
                         live[network.id] = entry
                         return interface
                     }
                 }
             } catch {
-                throw undo(error) { try disconnect(record.id) }
+                throw undo(error) { try disconnect(id) }
             }
         }
 
@@ -220,8 +231,8 @@
         }
 
         /// Where names are looked up from: the first network's.
-        func nameservers(_ record: ContainerRecord) -> [String] {
-            record.addresses.first.map { PlatformWires.nameservers(gateway: $0.gateway) } ?? []
+        func nameservers(_ member: any NetworkMember) -> [String] {
+            member.addresses.first.map { PlatformWires.nameservers(gateway: $0.gateway) } ?? []
         }
     }
 

@@ -24,7 +24,7 @@
             let process: LinuxProcess
             do {
                 process = try blocking(call, for: what) {
-                    let process = try await machine.container.exec(id, configuration: configuration)
+                    let process = try await machine.guest.exec(id, configuration: configuration)
                     // A failed exec would leave its process behind in the guest's agent.
                     do { try await process.start() } catch {
                         try? await process.delete()
@@ -71,7 +71,7 @@
                         hint: "create it with terminal")
                 }
                 return try blocking(.unbounded.within(ms: 10_000), for: "the terminal of '\(record.name)'") {
-                    try await machine.container.resize(to: size)
+                    try await machine.guest.resize(to: size)
                 }
             }
             let (name, known) = try find(container, process)

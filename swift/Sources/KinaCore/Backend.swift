@@ -4,6 +4,8 @@
 /// early, what that function had begun is undone. File descriptors are borrowed.
 public protocol Backend: Sendable {
     var info: RuntimeInfo { get }
+    /// Whether something runs that would end with this process, and that no running container tells of.
+    var holdsMachines: Bool { get }
     var images: any ImageBackend { get }
     var pods: any PodBackend { get }
     var containers: any ContainerBackend { get }
@@ -14,6 +16,10 @@ public protocol Backend: Sendable {
     /// Writes events as JSON lines until the call ends or the reader is gone.
     func events(_ filter: EventFilter, to fd: Int32, _ call: Call) throws
     func prune(_ request: PruneRequest, _ call: Call) throws -> PruneResult
+}
+
+extension Backend {
+    public var holdsMachines: Bool { false }
 }
 
 public protocol ImageBackend: Sendable {

@@ -11,7 +11,7 @@ public final class Server {
     public enum Lifetime: Sendable {
         /// Nothing depends on it.
         case whileUsed(idleSeconds: Int)
-        /// Its containers end with it.
+        /// Its containers, and the machines of its pods, end with it.
         case whileContainersRun(idleSeconds: Int)
 
         var idleSeconds: Int {
@@ -195,7 +195,7 @@ public final class Server {
         if case .whileContainersRun = lifetime {
             var running = ContainerFilter()
             running.states = [.running, .paused]
-            guard try backend.containers.list(running).containers.isEmpty else {
+            guard try !backend.holdsMachines && backend.containers.list(running).containers.isEmpty else {
                 idleSince = Clock.monotonic()
                 return false
             }
