@@ -38,7 +38,7 @@
         func inside<T>(_ record: ContainerRecord, _ call: Call, _ body: (PodMachine?) throws -> T) throws -> T {
             guard let id = record.podID else { return try body(nil) }
             let (hold, machine) = try pods.hold(id, for: record, call) { pod in
-                let members = try members()[pod.id] ?? []
+                let members = try store.podMembers()[pod.id] ?? []
                 let whole = members.filter { $0.phase == .ready && $0.owner == nil && !isRunning($0.id) }
                 return PodMachines.Members(
                     limits: members.map(\.spec.resources),

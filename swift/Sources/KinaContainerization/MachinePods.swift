@@ -13,13 +13,13 @@
         func get(_ reference: String) throws -> PodStatus { try status(try store.find(reference)) }
 
         func list() throws -> PodList {
-            let members = try containers.members()
+            let members = try containers.store.podMembers()
             let pods = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
             return PodList(pods.map { status($0, members[$0.id] ?? []) })
         }
 
         private func status(_ pod: PodRecord) throws -> PodStatus {
-            status(pod, try containers.members()[pod.id] ?? [])
+            status(pod, try containers.store.podMembers()[pod.id] ?? [])
         }
 
         private func status(_ pod: PodRecord, _ members: [ContainerRecord]) -> PodStatus {
@@ -76,7 +76,7 @@
             try machines.locked(reference, call) { pod in
                 try pod.requireWhole()
                 // The last one made goes first: it may need the others.
-                for member in try (containers.members()[pod.id] ?? []).reversed() {
+                for member in try (containers.store.podMembers()[pod.id] ?? []).reversed() {
                     do { _ = try containers.stop(member.id, timeoutMs: timeoutMs, call) } catch let gone as KinaError
                         where gone.code == .notFound
                     {}
@@ -93,7 +93,7 @@
 
         func delete(_ reference: String, force: Bool, _ call: Call) throws {
             try machines.locked(reference, call) { pod in
-                let running = try (containers.members()[pod.id] ?? []).filter { containers.isRunning($0.id) }
+                let running = try (containers.store.podMembers()[pod.id] ?? []).filter { containers.isRunning($0.id) }
                 guard force || running.isEmpty else {
                     let names = running.map { "'\($0.name)'" }.joined(separator: ", ")
                     throw KinaError(
@@ -109,7 +109,7 @@
         private func remove(_ pod: inout PodRecord, _ call: Call) throws {
             pod.phase = .deleting
             try store.save(pod, sync: false)
-            for member in try containers.members()[pod.id] ?? [] {
+            for member in try containers.store.podMembers()[pod.id] ?? [] {
                 do { try containers.delete(member.id, force: true, call) } catch let gone as KinaError
                     where gone.code == .notFound
                 {}
@@ -146,16 +146,6 @@
                 }
             }
             result.leftovers += try store.sweep()
-        }
-    }
-
-    extension MachineContainers {
-        /// Pod id → its containers, in the order of their making.
-        func members() throws -> [String: [ContainerRecord]] {
-            let all = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-            return all.reduce(into: [:]) { found, record in
-                if let pod = record.podID { found[pod, default: []].append(record) }
-            }
         }
     }
 #endif

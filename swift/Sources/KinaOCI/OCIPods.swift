@@ -13,23 +13,19 @@ struct OCIPods: PodBackend {
     func get(_ reference: String) throws -> PodStatus { try status(try store.find(reference)) }
 
     func list() throws -> PodList {
-        let members = try members()
+        let members = try containers.store.podMembers()
         let pods = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
         return PodList(pods.map { status($0, members[$0.id] ?? []) })
     }
 
-    private func status(_ pod: PodRecord) throws -> PodStatus { status(pod, try members()[pod.id] ?? []) }
+    private func status(_ pod: PodRecord) throws -> PodStatus { status(pod, try members(of: pod)) }
+
+    private func members(of pod: PodRecord) throws -> [ContainerRecord] {
+        try containers.store.podMembers()[pod.id] ?? []
+    }
 
     private func status(_ pod: PodRecord, _ members: [ContainerRecord]) -> PodStatus {
         pod.status(isUp: sandboxes.isUp(pod), containers: members.map(\.id))
-    }
-
-    /// Pod id → its containers, in the order of their making.
-    private func members() throws -> [String: [ContainerRecord]] {
-        let all = try containers.store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-        return all.reduce(into: [:]) { found, record in
-            if let pod = record.podID { found[pod, default: []].append(record) }
-        }
     }
 
     // MARK: Making
@@ -84,7 +80,7 @@ struct OCIPods: PodBackend {
         try sandboxes.locked(reference, call) { pod in
             try pod.requireWhole()
             // The last one made goes first: it may need the others.
-            for member in try (members()[pod.id] ?? []).reversed() {
+            for member in try members(of: pod).reversed() {
                 do { _ = try containers.stop(member.id, timeoutMs: timeoutMs, call) } catch let gone as KinaError
                     where gone.code == .notFound
                 {}
@@ -101,7 +97,7 @@ struct OCIPods: PodBackend {
 
     func delete(_ reference: String, force: Bool, _ call: Call) throws {
         try sandboxes.locked(reference, call) { pod in
-            let running = try (members()[pod.id] ?? []).filter { containers.liveProcess($0) != nil }
+            let running = try members(of: pod).filter { containers.liveProcess($0) != nil }
             guard force || running.isEmpty else {
                 let names = running.map { "'\($0.name)'" }.joined(separator: ", ")
                 throw KinaError(
@@ -119,7 +115,7 @@ struct OCIPods: PodBackend {
         let doomed = pod
         try Step.podDeleteRecord.finish(call) { try store.save(doomed, sync: false) }
         try Step.podDeleteContainers.finish(call) {
-            for member in try members()[doomed.id] ?? [] {
+            for member in try members(of: doomed) {
                 do { try containers.delete(member.id, force: true, call) } catch let gone as KinaError
                     where gone.code == .notFound
                 {}
