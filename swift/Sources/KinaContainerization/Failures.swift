@@ -50,6 +50,12 @@
                     details: ["field": "command", "exitCode": "126"])
                 return
             }
+            if text.contains("was not pre-bound") {
+                self.init(
+                    .resourceExhausted, text,
+                    hint: "restart the container: on Linux a machine has 16 streams for its whole life")
+                return
+            }
             self.init(Self.code(error.code), text, hint: Self.hint(error.code))
         }
 
