@@ -30,6 +30,7 @@ _MOUNTS = "the guest's agent copies from and to the root, and sees no mounts in 
 # On Linux only: Virtualization.framework's machines do.
 _PAUSES: Final[Mapping[str, str]] = (
     {
+        "test_copy::test_a_tree_comes_back_as_it_went[paused]": _NO_PAUSE,
         "test_life::test_list_filters_by_label_state_and_name": _NO_PAUSE,
         "test_life::test_pause_freezes_and_resume_thaws": _NO_PAUSE,
         "test_life::test_a_paused_container_can_be_stopped_and_deleted": _NO_PAUSE,
@@ -54,6 +55,8 @@ UNSUPPORTED: Final[Mapping[str, Mapping[str, str]]] = {
         **_PAUSES,
         "test_copy::test_copies_go_into_volumes_and_tmpfs": _MOUNTS,
         "test_copy::test_a_place_without_attributes_takes_the_rest": _MOUNTS,
+        "test_copy::test_links_in_the_container_do_not_lead_out": "the guest's agent takes links "
+        "from the root of the guest, not of the container",
         "test_pods::test_a_pod_without_a_network_of_its_own[host]": _HOST,
         "test_spec::test_namespaces_are_its_own_unless_shared": _HOST,
         "test_spec::test_cpus_limit_the_time": _WHOLE_CPUS,
@@ -115,6 +118,7 @@ DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_copy::test_a_tree_comes_back_as_it_went[stopped]": _NEEDS_AGENT,
         "test_copy::test_a_tree_comes_back_as_it_went[created]": _NEEDS_AGENT,
         "test_copy::test_a_tree_comes_back_as_it_went[running]": _COPIES,
+        "test_copy::test_what_is_copied_is_there_for_programs": _COPIES,
         "test_copy::test_copies_reach_the_volumes_of_a_stopped_container": _NEEDS_AGENT,
         "test_copy::test_extended_attributes_and_large_owners_are_kept": _COPIES,
         "test_copy::test_what_is_mounted_over_is_not_replaced": "its hosts file is one of the root",

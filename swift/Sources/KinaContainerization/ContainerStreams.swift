@@ -1,5 +1,6 @@
 #if Containerization
     import Containerization
+    import ContainerizationOS
     import Foundation
     import KinaCore
 
@@ -90,7 +91,8 @@
                 var info = stat()
                 let source = directory.appendingPathComponent(name).path
                 guard lstat(source, &info) == 0, info.st_mode & S_IFMT != S_IFDIR else { continue }
-                if let there = try look(at: "\(path)/\(name)", in: machine, call), there & 0o170000 == 0o040000 {
+                let there = try look(at: "\(path)/\(name)", in: machine, call)
+                if let there, there.mode & 0o170000 == 0o040000 {
                     throw KinaError(
                         .failedPrecondition, "'\(path)/\(name)' is a directory in the container",
                         hint: "copy to another name, or delete it first", details: ["path": "\(path)/\(name)"])
@@ -99,19 +101,26 @@
         }
 
         /// Apple's copy never returns when what it shall copy is not there (0.40: it then waits for a connection that the
-        /// guest does not make), so that is asked for first.
+        /// guest does not make), so that is asked for first. And the guest's agent follows links in the guest, not in the
+        /// container: what they lead out to is on another device.
         private func requireThere(_ path: String, in machine: Machine, _ call: Call) throws {
-            guard try look(at: path, in: machine, call) == nil else { return }
-            throw KinaError(
-                .notFound, "'\(path)': no such file or directory in the container", details: ["path": path])
+            guard let there = try look(at: path, in: machine, call) else {
+                throw KinaError(
+                    .notFound, "'\(path)': no such file or directory in the container", details: ["path": path])
+            }
+            guard there.dev == (try look(at: "", in: machine, call))?.dev else {
+                throw KinaError(
+                    .unimplemented, "'\(path)' is reached by a link from the root, which copies do not follow here",
+                    hint: "name the place that the link leads to", details: ["path": path])
+            }
         }
 
-        /// The mode of what is at a path; nil when there is nothing.
-        private func look(at path: String, in machine: Machine, _ call: Call) throws -> UInt32? {
+        /// What is at a path, after links; nil when there is nothing.
+        private func look(at path: String, in machine: Machine, _ call: Call) throws -> ContainerizationOS.Stat? {
             let file = URL(fileURLWithPath: machine.guest.guestRoot + path)
             do {
                 return try blocking(call, for: "'\(path)' to be looked at") {
-                    try await machine.guest.withAgent { try await ($0 as? Vminitd)?.stat(path: file).mode }
+                    try await machine.guest.withAgent { try await ($0 as? Vminitd)?.stat(path: file) }
                 }
             } catch let error as KinaError where error.code == .notFound { return nil }
         }
