@@ -26,7 +26,8 @@ __all__ = ["Pod"]
 class Pod(View):
     """
     A sandbox that several containers share, as in Kubernetes: one address, one host name, one set
-    of ports, one /dev/shm and IPC namespace; each has its own files, processes and limits.
+    of ports, one /dev/shm; each has its own files, processes and limits. An IPC namespace is shared
+    too where containers are isolated by namespaces; in a virtual machine each has its own.
 
     Made by `create`, `get` and `list`. As a context manager it deletes the pod, with its
     containers, on the way out.

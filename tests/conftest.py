@@ -17,6 +17,7 @@ import pytest
 import kina
 from kina.runtimes import Runtime
 from support import differences
+from support.containers import IsolationOf
 from support.engines import ENGINES, engine
 from support.images import make_rootfs
 from support.leaks import EngineHost, Host, Snapshot, assert_nothing_leaked
@@ -25,6 +26,8 @@ from support.server import CONNECTIONS
 TESTS = Path(__file__).parent
 TIMEOUT = 60
 """Seconds that a test may take unless it says otherwise."""
+SLOW = {"vm": 300}
+"""Backends that need more of them: each container boots a machine, which may be emulated."""
 NEED_ROOT = ("abi", "runtimes", "pods", "faults", "nodeimage", "cluster", "server", "engines")
 
 
@@ -42,8 +45,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             continue
         differences.mark(item)
         if item.get_closest_marker("timeout") is None:
+            callspec = getattr(item, "callspec", None)
+            backend = callspec.params.get("runtime", "") if callspec is not None else ""
             # By signal: the test fails and those after it are run.
-            item.add_marker(pytest.mark.timeout(TIMEOUT, method="signal"))
+            item.add_marker(pytest.mark.timeout(SLOW.get(backend, TIMEOUT), method="signal"))
         if part != "abi" or "opened" in item.fixturenames or "home" in item.fixturenames:
             item.add_marker(pytest.mark.root)
 
@@ -74,8 +79,10 @@ def kina_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 # What is to pass the same tests: the native runtime in this process and through a socket, and
 # Docker mode on two engines.
 BACKENDS = ("oci", "remote", *ENGINES)
+# By hand, others in their place: KINA_TEST_BACKENDS=vm
+CHOSEN = tuple(os.environ.get("KINA_TEST_BACKENDS", "").replace(",", " ").split()) or BACKENDS
 # Parts of the tests that pass on several; Docker's API has no pods.
-CONFORMING = {"runtimes": BACKENDS, "pods": ("oci", "remote")}
+CONFORMING = {"runtimes": CHOSEN, "pods": tuple(name for name in CHOSEN if name not in ENGINES)}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -146,7 +153,7 @@ def host_of(runtime: Runtime) -> Host:
     if runtime.name == "docker":
         return EngineHost(Path("/nonexistent"), Path("/nonexistent"), connections=10)
     found = runtime.info()
-    connections = CONNECTIONS if os.environ["KINA_BACKEND"] == "remote" else 0
+    connections = CONNECTIONS if os.environ["KINA_BACKEND"] in ("remote", "vm") else 0
     return Host(Path(found.home), Path(found.run_directory), connections=connections)
 
 
@@ -156,6 +163,16 @@ def host(runtime: Runtime) -> Host:
     Where the runtime keeps things.
     """
     return host_of(runtime)
+
+
+@pytest.fixture(scope="session")
+def isolation(runtime: Runtime) -> IsolationOf:
+    """
+    What containers are isolated with, and what is refused.
+    """
+    if runtime.name != "docker" and os.environ["KINA_BACKEND"] == "vm":
+        return IsolationOf("vm", "namespaces")
+    return IsolationOf("namespaces", "vm")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -45,10 +46,17 @@ def run_with_ping(run: Callable[..., kina.Container]) -> Callable[..., kina.Cont
     return start
 
 
-@pytest.fixture(scope="module")
+def _life_of_box(fixture_name: str, config: pytest.Config) -> Literal["function", "module"]:
+    """
+    Say how long `box` lives: on Linux a machine has streams for seven execs, and no more.
+    """
+    return "function" if os.environ.get("KINA_TEST_BACKENDS") == "vm" else "module"
+
+
+@pytest.fixture(scope=_life_of_box)
 def box(busybox: str, no_rules_leak: None) -> Iterator[kina.Container]:
     """
-    A container that runs for a whole module. Tests leave it running.
+    A container that runs for a whole module where it can. Tests leave it running.
 
     It goes before what looks for leaks does, also when the next runtime has its turn within a
     module: whatever lives as long must ask for that, too.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 
 import kina
-from support.containers import prints
+from support.containers import IsolationOf, prints
 from support.leaks import wait_until
 
 Run = Callable[..., kina.Container]
@@ -397,12 +397,16 @@ def test_spec_and_status_survive_the_way_through_the_record(run: Run) -> None:
 # -- Isolation -------------------------------------------------------------------------------------
 
 
-def test_what_this_runtime_isolates_with_can_be_asked_for(busybox: str) -> None:
-    assert kina.run(busybox, ["echo", "here"], isolation="namespaces").stdout == "here\n"
+def test_what_this_runtime_isolates_with_can_be_asked_for(
+    busybox: str, isolation: IsolationOf
+) -> None:
+    assert kina.run(busybox, ["echo", "here"], isolation=isolation.own).stdout == "here\n"
 
 
-def test_another_isolation_is_refused_and_leaves_nothing(busybox: str, runtime: object) -> None:
-    with pytest.raises(kina.UnsupportedError, match="isolation 'vm'") as refused:
-        kina.Container.create(busybox, ["true"], name="isolated", isolation="vm")
-    assert "KINA_BACKEND=vm" in str(refused.value.hint)
+def test_another_isolation_is_refused_and_leaves_nothing(
+    busybox: str, isolation: IsolationOf
+) -> None:
+    with pytest.raises(kina.UnsupportedError, match=f"isolation '{isolation.other}'") as refused:
+        kina.Container.create(busybox, ["true"], name="isolated", isolation=isolation.other)
+    assert "KINA_BACKEND=" in str(refused.value.hint)
     assert [box.name for box in kina.Container.list() if box.name == "isolated"] == []

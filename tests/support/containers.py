@@ -8,6 +8,25 @@ import socket
 import time
 from typing import Final
 
+import attrs
+
+from kina.config import Isolation
+
+
+@attrs.frozen
+class IsolationOf:
+    """
+    What a runtime isolates containers with.
+
+    Attributes:
+        own: What it has.
+        other: What it refuses.
+    """
+
+    own: Isolation
+    other: Isolation
+
+
 WAITS: Final = ["sh", "-c", "trap 'exit 0' TERM; sleep inf & wait"]
 """A command that waits for ever, and ends at once when asked to."""
 

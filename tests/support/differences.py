@@ -1,5 +1,6 @@
 """
-In what an engine differs from the native runtime: the tests that it can't pass, and why.
+In what an engine, or the backend of virtual machines, differs from the native runtime: the tests
+that it can't pass, and why.
 
 This is the one place for it. Such a test is run all the same, and one that passes after all fails
 here (`xfail_strict`).
@@ -7,6 +8,7 @@ here (`xfail_strict`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,6 +19,25 @@ import kina
 __all__ = ["mark"]
 
 _NO_UPDATE = "4.3 has no update in Docker's API, and its own forgets it at the next start"
+
+# Machines: what Containerization 0.40 and the guest that it boots can't do.
+_WHOLE_CPUS = "a machine has whole CPUs"
+_NO_PIDS = "a machine has no limit of processes"
+_SIZED_AT_BOOT = "a machine's size is given to it when it boots"
+_NO_PAUSE = "cloud-hypervisor's machines do not pause in Containerization 0.40"
+_HOST = "a machine shares no namespace with the host"
+_MOUNTS = "the guest's agent copies from and to the root, and sees no mounts in it"
+# On Linux only: Virtualization.framework's machines do.
+_PAUSES: Final[Mapping[str, str]] = (
+    {
+        "test_copy::test_a_tree_comes_back_as_it_went[paused]": _NO_PAUSE,
+        "test_life::test_list_filters_by_label_state_and_name": _NO_PAUSE,
+        "test_life::test_pause_freezes_and_resume_thaws": _NO_PAUSE,
+        "test_life::test_a_paused_container_can_be_stopped_and_deleted": _NO_PAUSE,
+    }
+    if sys.platform == "linux"
+    else {}
+)
 
 # What an engine refuses: kina says so with UnsupportedError, and a hint.
 UNSUPPORTED: Final[Mapping[str, Mapping[str, str]]] = {
@@ -30,6 +51,30 @@ UNSUPPORTED: Final[Mapping[str, Mapping[str, str]]] = {
         "test_stats::test_an_update_holds_after_a_restart": _NO_UPDATE,
         "test_stats::test_an_update_that_cannot_be_changes_nothing": _NO_UPDATE,
     },
+    "vm": {
+        **_PAUSES,
+        "test_copy::test_copies_go_into_volumes_and_tmpfs": _MOUNTS,
+        "test_copy::test_a_place_without_attributes_takes_the_rest": _MOUNTS,
+        "test_copy::test_links_in_the_container_do_not_lead_out": "the guest's agent takes links "
+        "from the root of the guest, not of the container",
+        "test_pods::test_a_pod_without_a_network_of_its_own[host]": _HOST,
+        "test_spec::test_namespaces_are_its_own_unless_shared": _HOST,
+        "test_spec::test_cpus_limit_the_time": _WHOLE_CPUS,
+        "test_spec::test_a_cpuset_is_seen_inside": _WHOLE_CPUS,
+        "test_spec::test_a_custom_seccomp_profile_is_used": "the guest takes no seccomp profile",
+        "test_spec::test_a_device_can_be_used_and_others_cannot": "a machine has no devices of "
+        "the host",
+        "test_spec::test_a_device_that_is_none_names_the_field": "a machine has no devices of "
+        "the host",
+        "test_spec::test_supplementary_groups_are_added": "the guest takes groups by number",
+        "test_spec::test_spec_and_status_survive_the_way_through_the_record": _WHOLE_CPUS,
+        "test_stats::test_one_sample_has_every_figure_with_its_unit": _NO_PIDS,
+        "test_stats::test_update_changes_limits_of_what_runs_at_once": _NO_PIDS,
+        "test_stats::test_an_updated_cpu_limit_slows_what_runs": _SIZED_AT_BOOT,
+        "test_stats::test_an_update_holds_after_a_restart": _NO_PIDS,
+        "test_stats::test_an_update_that_cannot_be_changes_nothing": _SIZED_AT_BOOT,
+        "test_stats::test_the_pids_limit_stops_a_fork_bomb": _NO_PIDS,
+    },
 }
 
 # What an engine does in its own way.
@@ -38,6 +83,11 @@ _NO_MANIFEST = "it keeps no manifests, and so no digests, of what was loaded"
 _FILES = "it packs the files of what does not run, and of attributes only security.capability"
 _V1_TMPFS = "the tmpfs that holds v1's hierarchies can be written by who has CAP_SYS_ADMIN"
 _OOM = "conmon 2.1 leaves word of it in the service's directory, 4.3 looks in the container's"
+_NO_PID = "the process has a number in the machine only"
+_NEEDS_AGENT = "the guest's agent copies, and it runs with the machine"
+_COPIES = "the guest's agent keeps no set-id bits, times, hard links and attributes"
+_POD_NAMESPACES = "Containerization gives each container one of its own, with the same host name"
+_NO_FILTER = "the guest filters no calls: its kernel is the container's own"
 DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
     "docker": {
         "test_networks::test_dns_and_hosts_are_as_told": _RESOLVER,
@@ -62,6 +112,21 @@ DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_events::test_events_can_be_filtered_by_kind_and_object": "4.3 has no events of "
         "networks but connect and disconnect",
     },
+    "vm": {
+        "test_life::test_run_returns_a_container_that_runs": _NO_PID,
+        "test_life::test_restart_is_another_process": _NO_PID,
+        "test_copy::test_a_tree_comes_back_as_it_went[stopped]": _NEEDS_AGENT,
+        "test_copy::test_a_tree_comes_back_as_it_went[created]": _NEEDS_AGENT,
+        "test_copy::test_a_tree_comes_back_as_it_went[running]": _COPIES,
+        "test_copy::test_what_is_copied_is_there_for_programs": _COPIES,
+        "test_copy::test_copies_reach_the_volumes_of_a_stopped_container": _NEEDS_AGENT,
+        "test_copy::test_extended_attributes_and_large_owners_are_kept": _COPIES,
+        "test_copy::test_what_is_mounted_over_is_not_replaced": "its hosts file is one of the root",
+        "test_pods::test_they_share_a_namespace[ipc]": _POD_NAMESPACES,
+        "test_pods::test_they_share_a_namespace[uts]": _POD_NAMESPACES,
+        "test_spec::test_seccomp_filters_by_default_and_not_when_unconfined": _NO_FILTER,
+        "test_spec::test_seccomp_blocks_what_weakens_a_process": _NO_FILTER,
+    },
 }
 # What it does in its own way now and then.
 SOMETIMES: Final[Mapping[str, Mapping[str, str]]] = {
@@ -77,6 +142,7 @@ SOMETIMES: Final[Mapping[str, Mapping[str, str]]] = {
         "test_exec::test_input_that_is_not_read_to_its_end_is_fine": "4.3 ends an exec's output "
         "when its input breaks off (libpod, attachExecHTTP)",
     },
+    "vm": {},
 }
 
 

@@ -97,6 +97,9 @@ class Host:
             path = Path(entry).relative_to(self.home)
             if path.parts[:1] == ("networks",) and default & set(path.parts):
                 continue
+            # With images come their store's own files, which stay.
+            if path == Path("images/state.json"):
+                continue
             if not path.name.endswith(("lock", "events.jsonl")):
                 found.add(str(path))
         return found

@@ -177,6 +177,7 @@
                 let exit: KinaCore.ExitStatus
                 do {
                     let status = try await machine.guest.wait()
+                    await machine.streams.drain(after: status.exitedAt)
                     let kills = try? await machine.guest.statistics(categories: .memoryEvents).memoryEvents?.oomKill
                     exit = KinaCore.ExitStatus(guest: status, outOfMemory: (kills ?? 0) > 0)
                 } catch {

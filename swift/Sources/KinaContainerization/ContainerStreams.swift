@@ -1,5 +1,6 @@
 #if Containerization
     import Containerization
+    import ContainerizationOS
     import Foundation
     import KinaCore
 
@@ -33,19 +34,22 @@
         func copyIn(_ reference: String, path: String, from fd: Int32, _ call: Call) throws {
             let (record, machine) = try running(reference, to: "copy into")
             let container = try machine.lone(to: "copy into", record, hint: Self.insteadOfCopies)
+            try requireOwn(path, of: record)
+            if record.spec.readOnlyRoot {
+                throw KinaError(
+                    .failedPrecondition, "can't copy into container '\(record.name)': its root is read-only",
+                    hint: "copy to a volume's directory on this host", details: ["path": path])
+            }
             try requireThere(path, in: machine, call)
             try withDirectory { directory in
                 try Archive.extract(fd, to: directory, call)
-                let names = try doing("reading \(directory.path)") { try Files.list(directory.path).sorted() }
-                for name in names {
-                    let source = directory.appendingPathComponent(name)
-                    var info = stat()
-                    let mode: UInt32 = stat(source.path, &info) == 0 ? UInt32(info.st_mode & 0o7777) : 0o644
-                    // The guest puts it into a directory that is there, and names it so where there is none.
-                    let target = URL(fileURLWithPath: "\(path)/\(name)")
-                    try blocking(call, for: "'\(name)' to be copied into container '\(record.name)'") {
-                        try await container.copyIn(from: source, to: target, mode: mode)
-                    }
+                let names = try doing("reading \(directory.path)") { try Files.list(directory.path) }
+                if names.isEmpty { return }
+                for name in names { try requireOwn("\(path)/\(name)", of: record) }
+                try requireNoDirectories(names, of: directory, in: path, machine, call)
+                let port = machine.nextCopyPort()
+                try blocking(call, for: "files to be copied into '\(path)' of container '\(record.name)'") {
+                    try await container.unpack(directory, into: path, port: port)
                 }
             }
         }
@@ -54,6 +58,7 @@
         func copyOut(_ reference: String, path: String, to fd: Int32, _ call: Call) throws {
             let (record, machine) = try running(reference, to: "copy from")
             let container = try machine.lone(to: "copy from", record, hint: Self.insteadOfCopies)
+            try requireOwn(path, of: record)
             try requireThere(path, in: machine, call)
             try withDirectory { directory in
                 let name = path.split(separator: "/").last.map(String.init) ?? "root"
@@ -67,19 +72,57 @@
 
         private static let insteadOfCopies = "run tar in it with exec, or mount a directory or a volume"
 
+        /// The guest's agent sees the container's root, and nothing that is mounted in it.
+        private func requireOwn(_ path: String, of record: ContainerRecord) throws {
+            let plain = URL(fileURLWithPath: path).standardized.path
+            let mounted = record.mounts.map(\.spec.target) + LinuxContainer.defaultMounts().map(\.destination)
+            guard let over = mounted.first(where: { plain == $0 || plain.hasPrefix("\($0)/") }) else { return }
+            throw KinaError(
+                .unimplemented, "'\(path)': \(over) is a mount, which a machine's copies do not reach",
+                hint: "use the directory that is mounted, or run tar in the container with exec",
+                details: ["path": path])
+        }
+
+        /// The guest's agent would put a file in the place of a directory, with all that is in it.
+        private func requireNoDirectories(
+            _ names: [String], of directory: URL, in path: String, _ machine: Machine, _ call: Call
+        ) throws {
+            for name in names {
+                var info = stat()
+                let source = directory.appendingPathComponent(name).path
+                guard lstat(source, &info) == 0, info.st_mode & S_IFMT != S_IFDIR else { continue }
+                let there = try look(at: "\(path)/\(name)", in: machine, call)
+                if let there, there.mode & 0o170000 == 0o040000 {
+                    throw KinaError(
+                        .failedPrecondition, "'\(path)/\(name)' is a directory in the container",
+                        hint: "copy to another name, or delete it first", details: ["path": "\(path)/\(name)"])
+                }
+            }
+        }
+
         /// Apple's copy never returns when what it shall copy is not there (0.40: it then waits for a connection that the
-        /// guest does not make), so that is asked for first.
+        /// guest does not make), so that is asked for first. And the guest's agent follows links in the guest, not in the
+        /// container: what they lead out to is on another device.
         private func requireThere(_ path: String, in machine: Machine, _ call: Call) throws {
+            guard let there = try look(at: path, in: machine, call) else {
+                throw KinaError(
+                    .notFound, "'\(path)': no such file or directory in the container", details: ["path": path])
+            }
+            guard there.dev == (try look(at: "", in: machine, call))?.dev else {
+                throw KinaError(
+                    .unimplemented, "'\(path)' is reached by a link from the root, which copies do not follow here",
+                    hint: "name the place that the link leads to", details: ["path": path])
+            }
+        }
+
+        /// What is at a path, after links; nil when there is nothing.
+        private func look(at path: String, in machine: Machine, _ call: Call) throws -> ContainerizationOS.Stat? {
             let file = URL(fileURLWithPath: machine.guest.guestRoot + path)
             do {
-                try blocking(call, for: "'\(path)' to be looked at") {
-                    try await machine.guest.withAgent { _ = try await ($0 as? Vminitd)?.stat(path: file) }
+                return try blocking(call, for: "'\(path)' to be looked at") {
+                    try await machine.guest.withAgent { try await ($0 as? Vminitd)?.stat(path: file) }
                 }
-            } catch let error as KinaError where error.code == .notFound {
-                throw KinaError(
-                    .notFound, "'\(path)': no such file or directory in the container",
-                    details: ["path": path])
-            }
+            } catch let error as KinaError where error.code == .notFound { return nil }
         }
 
         private func withDirectory<T>(_ body: (URL) throws -> T) throws -> T {

@@ -38,11 +38,28 @@
             if text.contains("failed to find target executable") {
                 self.init(
                     .notFound, "\(doing): the command is not in the image: \(Self.words(error))",
-                    hint: "check the command's name and the image's PATH")
+                    hint: "check the command's name and the image's PATH",
+                    details: ["field": "command", "exitCode": "127"])
+                return
+            }
+            // And one that is there but can't be run.
+            if text.contains("failed to exec ["), Self.refusals.contains(where: text.contains) {
+                self.init(
+                    .permissionDenied, "\(doing): the command can't be executed: \(Self.words(error))",
+                    hint: "check its mode, its user and its architecture",
+                    details: ["field": "command", "exitCode": "126"])
+                return
+            }
+            if text.contains("was not pre-bound") {
+                self.init(
+                    .resourceExhausted, text,
+                    hint: "restart the container: on Linux a machine has 16 streams for its whole life")
                 return
             }
             self.init(Self.code(error.code), text, hint: Self.hint(error.code))
         }
+
+        private static let refusals = [EACCES, ENOEXEC, EISDIR].map { String(cString: strerror($0)) }
 
         private static func code(_ code: ContainerizationError.Code) -> Code {
             switch code {

@@ -16,6 +16,7 @@
         /// What its hosts file says, changed by one at a time.
         let hostsText: Mutex<String>
         let hostsLock = NSLock()
+        private let copies = Mutex<UInt32>(0)
         private let processesBox = Mutex<[String: MachineProcess]>([:])
         /// Readable once the container's process has ended.
         let ended: FileDescriptor
@@ -53,6 +54,19 @@
                     .unimplemented, "can't \(verb) container '\(record.name)': its machine is its pod's", hint: hint)
             }
             return container
+        }
+
+        /// The port of a machine's next copy. Containerization numbers its streams upwards from the first; on Linux
+        /// there are 16 for all, which are taken from the other end.
+        func nextCopyPort() -> UInt32 {
+            copies.withLock { count in
+                defer { count += 1 }
+                #if os(Linux)
+                    return 0x1000_000F - count
+                #else
+                    return 0x2000_0000 + count
+                #endif
+            }
         }
 
         // MARK: Further processes
@@ -98,6 +112,7 @@
             Task.detached { [self] in
                 do {
                     let status = try await process.wait()
+                    await streams.drain(after: status.exitedAt)
                     finish(KinaCore.ExitStatus(guest: status, timedOut: timedOut.withLock { $0 }))
                 } catch {
                     finish(.lost)

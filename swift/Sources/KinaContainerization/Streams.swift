@@ -91,28 +91,61 @@
         func close() throws {}
     }
 
+    /// Notes when something was last written, and whether it still is.
+    final class WatchedWriter: Writer {
+        let inner: any Writer
+        private let state = Mutex((isWriting: false, last: ContinuousClock.now))
+
+        init(_ inner: any Writer) { self.inner = inner }
+
+        func write(_ data: Data) throws {
+            state.withLock { $0.isWriting = true }
+            defer { state.withLock { $0 = (false, .now) } }
+            try inner.write(data)
+        }
+
+        func close() throws { try inner.close() }
+
+        /// Whether there may be more to come: a reader is waited for, or something came a moment ago.
+        func isBusy(within moment: Duration) -> Bool {
+            state.withLock { $0.isWriting || $0.last.duration(to: .now) < moment }
+        }
+    }
+
     /// The streams of one process, let go of at its end.
     struct ProcessStreams: Sendable {
         let stdin: (any ReaderStream)?
-        let stdout: (any Writer)?
-        let stderr: (any Writer)?
+        let stdout: WatchedWriter?
+        let stderr: WatchedWriter?
 
         /// nil is /dev/null in the guest; a terminal has one stream only.
         init(_ streams: Streams, terminal: Bool) throws {
-            stdin = try streams.stdin.map { try DescriptorReader($0) }
-            stdout = try streams.stdout.map { try DescriptorWriter($0) }
-            stderr = terminal ? nil : try streams.stderr.map { try DescriptorWriter($0) }
+            try self.init(
+                stdin: streams.stdin.map { try DescriptorReader($0) },
+                stdout: streams.stdout.map { try DescriptorWriter($0) },
+                stderr: terminal ? nil : streams.stderr.map { try DescriptorWriter($0) })
         }
 
-        init(stdin: (any ReaderStream)?, stdout: any Writer, stderr: (any Writer)?) {
+        init(stdin: (any ReaderStream)?, stdout: (any Writer)?, stderr: (any Writer)?) {
             self.stdin = stdin
-            self.stdout = stdout
-            self.stderr = stderr
+            self.stdout = stdout.map(WatchedWriter.init)
+            self.stderr = stderr.map(WatchedWriter.init)
         }
 
         func abandon() {
             (stdin as? DescriptorReader)?.abandon()
-            for writer in [stdout, stderr] { (writer as? DescriptorWriter)?.abandon() }
+            for writer in [stdout, stderr] { (writer?.inner as? DescriptorWriter)?.abandon() }
+        }
+
+        /// Waits for the rest of a process's output, as long as it comes.
+        ///
+        /// Containerization 0.40 takes the output for whole three seconds after the process's end, whether it is or not: a
+        /// reader that takes its time would lose the end. A process of the background may have the stream open for ever.
+        func drain(after end: Date) async {
+            if (0..<2.5).contains(Date.now.timeIntervalSince(end)) { return }  // whole, or it would have waited
+            while [stdout, stderr].contains(where: { $0?.isBusy(within: .seconds(2)) ?? false }) {
+                do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
+            }
         }
     }
 #endif

@@ -24,7 +24,8 @@ extension ContainerSpec {
             case .vm:
                 "open the backend of virtual machines: kina.connect(backend='vm'), or KINA_BACKEND=vm "
                     + "(kina.doctor() says what it needs)"
-            case .namespaces: "open the other backend, which Linux has: kina.connect(backend='oci')"
+            case .namespaces:
+                "open the other backend, which Linux has: kina.connect(backend='oci'), or KINA_BACKEND=oci"
             }
         throw KinaError(
             .unimplemented, "isolation '\(isolation.rawValue)': this runtime has '\(offered.rawValue)' only",
