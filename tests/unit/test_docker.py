@@ -22,6 +22,7 @@ from kina.runtimes.base import Reach
 from kina.runtimes.docker import find
 from kina.runtimes.docker._connection import _Body
 from kina.runtimes.docker._engine import nanoseconds
+from kina.runtimes.docker._errors import from_answer
 from kina.runtimes.docker._logs import _last
 from kina.runtimes.docker._names import full, host_name
 from kina.runtimes.docker._signals import VALID, number
@@ -355,3 +356,8 @@ def test_all_of_linuxs_signals_are_known() -> None:
 def test_what_is_no_signal_is_refused_by_name(name: str) -> None:
     with pytest.raises(kina.InvalidArgumentError, match="is not a signal"):
         number(name)
+
+
+def test_podmans_word_for_what_is_being_removed_is_not_found() -> None:
+    said = {"message": "container ab does not exist in database: no such container"}
+    assert type(from_answer(500, json.dumps(said))) is kina.NotFoundError

@@ -49,6 +49,8 @@ _WORDS: Final[tuple[tuple[str, type[KinaError], str | None], ...]] = (
     ("unauthorized", UnauthenticatedError, "pass username and password, or log in"),
     ("authentication required", UnauthenticatedError, "pass username and password, or log in"),
     ("no basic auth credentials", UnauthenticatedError, "pass username and password, or log in"),
+    # Podman, of one that is removed at this moment.
+    ("no such container", NotFoundError, None),
     ("manifest unknown", NotFoundError, "is the tag right?"),
     ("not found: manifest", NotFoundError, "is the tag right?"),
     ("connection refused", UnavailableError, "is the registry up?"),
