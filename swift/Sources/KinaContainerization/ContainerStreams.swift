@@ -59,7 +59,11 @@
             let (record, machine) = try running(reference, to: "copy from")
             let container = try machine.lone(to: "copy from", record, hint: Self.insteadOfCopies)
             try requireOwn(path, of: record)
-            try requireThere(path, in: machine, call)
+            let kind = try requireThere(path, in: machine, call).mode & 0o170000
+            guard [0o040000, 0o100000].contains(kind) else {
+                throw KinaError.invalid(
+                    "src", path, "is a device, a pipe or a socket", hint: "copy the files beside it")
+            }
             try withDirectory { directory in
                 let name = path.split(separator: "/").last.map(String.init) ?? "root"
                 let target = directory.appendingPathComponent(name)
@@ -103,7 +107,8 @@
         /// Apple's copy never returns when what it shall copy is not there (0.40: it then waits for a connection that the
         /// guest does not make), so that is asked for first. And the guest's agent follows links in the guest, not in the
         /// container: what they lead out to is on another device.
-        private func requireThere(_ path: String, in machine: Machine, _ call: Call) throws {
+        @discardableResult
+        private func requireThere(_ path: String, in machine: Machine, _ call: Call) throws -> ContainerizationOS.Stat {
             guard let there = try look(at: path, in: machine, call) else {
                 throw KinaError(
                     .notFound, "'\(path)': no such file or directory in the container", details: ["path": path])
@@ -113,6 +118,7 @@
                     .unimplemented, "'\(path)' is reached by a link from the root, which copies do not follow here",
                     hint: "name the place that the link leads to", details: ["path": path])
             }
+            return there
         }
 
         /// What is at a path, after links; nil when there is nothing.
