@@ -5,13 +5,13 @@ What the objects that kina hands out have in common.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 
 from kina._fields import Problems
-from kina.errors import InvalidArgumentError
+from kina.errors import InvalidArgumentError, NotFoundError
 from kina.runtimes import Runtime, default_runtime
 
-__all__ = ["View", "chosen", "references_of"]
+__all__ = ["Named", "View", "chosen", "references_of"]
 
 T = TypeVar("T")
 
@@ -26,6 +26,72 @@ class View:
     def __init__(self, *_: object, **__: object) -> None:
         name = type(self).__name__
         raise TypeError(f"use the class methods of kina.{name}, such as kina.{name}.get()")
+
+
+class _Status(Protocol):
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def labels(self) -> dict[str, str]: ...
+
+
+class Named(View):
+    """
+    A view on something with an id, a name and labels, which goes at the end of a `with` block.
+    """
+
+    __slots__ = ("_known", "_runtime")
+
+    _runtime: Runtime
+    _known: _Status
+
+    @property
+    def id(self) -> str:
+        """
+        Random, unique.
+        """
+        return self._known.id
+
+    @property
+    def name(self) -> str:
+        """
+        Unique.
+        """
+        return self._known.name
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """
+        What it is known by.
+        """
+        return dict(self._known.labels)
+
+    def _discard(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        try:
+            self._discard()
+        except NotFoundError:
+            return
+        except Exception as second:
+            if failure is None:
+                raise
+            what = type(self).__name__.lower()
+            failure.add_note(f"{what} {self.name!r} could not be deleted: {second}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, type(self)):
+            return NotImplemented
+        return self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 def chosen(runtime: Runtime | None) -> Runtime:

@@ -4,13 +4,10 @@ Networks.
 
 from __future__ import annotations
 
-from typing import Self
-
 from kina._fields import Strings
-from kina._objects import View, chosen
+from kina._objects import Named, chosen
 from kina.calls import Call
 from kina.config import NetworkSpec
-from kina.errors import NotFoundError
 from kina.requests import PruneRequest
 from kina.runtimes import Runtime
 from kina.status import NetworkStatus, PruneResult
@@ -18,16 +15,15 @@ from kina.status import NetworkStatus, PruneResult
 __all__ = ["Network"]
 
 
-class Network(View):
+class Network(Named):
     """
     A network, whose containers reach each other by address and by name.
 
     Made by `create`, `get` and `list`. As a context manager it deletes the network on the way out.
     """
 
-    __slots__ = ("_known", "_runtime")
+    __slots__ = ()
 
-    _runtime: Runtime
     _known: NetworkStatus
 
     @classmethod
@@ -113,20 +109,6 @@ class Network(View):
         return chosen(runtime).prune(PruneRequest(networks=True))
 
     @property
-    def id(self) -> str:
-        """
-        Random, unique.
-        """
-        return self._known.id
-
-    @property
-    def name(self) -> str:
-        """
-        Unique.
-        """
-        return self._known.name
-
-    @property
     def subnet(self) -> str:
         """
         "10.90.1.0/24" and the like.
@@ -139,13 +121,6 @@ class Network(View):
         The host's address on it.
         """
         return self._known.gateway
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """
-        What it is known by.
-        """
-        return dict(self._known.labels)
 
     def inspect(self) -> NetworkStatus:
         """
@@ -170,18 +145,8 @@ class Network(View):
         """
         self._runtime.networks.delete(self.id, Call(timeout))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        try:
-            self.delete()
-        except NotFoundError:
-            return
-        except Exception as second:
-            if failure is None:
-                raise
-            failure.add_note(f"network {self.name!r} could not be deleted: {second}")
+    def _discard(self) -> None:
+        self.delete()
 
     def __repr__(self) -> str:
         known = self._known
@@ -200,11 +165,3 @@ class Network(View):
             "addresses in use": len(known.leases),
         }
         return card(f"network {known.name}", rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Network):
-            return NotImplemented
-        return self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)

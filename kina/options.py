@@ -173,7 +173,6 @@ class ContainerOptions(SandboxOptions, total=False):
     remove: bool
     pull: PullPolicy
     isolation: Isolation
-
     pod: str | Pod
 
 

@@ -5,14 +5,14 @@ Pods.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self, Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from kina._objects import View, chosen
+from kina._objects import Named, chosen
 from kina._spoken import spoken
 from kina.calls import Call
 from kina.config import Port
 from kina.container import Container
-from kina.errors import InvalidStateError, NotFoundError
+from kina.errors import InvalidStateError
 from kina.options import ContainerOptions, PodOptions, accepts_options, pod_spec
 from kina.runtimes import Runtime
 from kina.status import PodState, PodStatus
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Pod"]
 
 
-class Pod(View):
+class Pod(Named):
     """
     A sandbox that several containers share, as in Kubernetes: one address, one host name, one set
     of ports, one /dev/shm; each has its own files, processes and limits. An IPC namespace is shared
@@ -33,9 +33,8 @@ class Pod(View):
     containers, on the way out.
     """
 
-    __slots__ = ("_known", "_runtime")
+    __slots__ = ()
 
-    _runtime: Runtime
     _known: PodStatus
 
     @classmethod
@@ -111,27 +110,6 @@ class Pod(View):
         return [cls._of(where, status) for status in where.pods.list()]
 
     # -- What it is --------------------------------------------------------------------------------
-
-    @property
-    def id(self) -> str:
-        """
-        Random, unique.
-        """
-        return self._known.id
-
-    @property
-    def name(self) -> str:
-        """
-        Unique.
-        """
-        return self._known.name
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """
-        What it is known by.
-        """
-        return dict(self._known.labels)
 
     @property
     def ip(self) -> str:
@@ -260,18 +238,8 @@ class Pod(View):
         """
         self._runtime.pods.delete(self.id, force, Call(timeout))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        try:
-            self.delete(force=True)
-        except NotFoundError:
-            return
-        except Exception as second:
-            if failure is None:
-                raise
-            failure.add_note(f"pod {self.name!r} could not be deleted: {second}")
+    def _discard(self) -> None:
+        self.delete(force=True)
 
     # -- Shown -------------------------------------------------------------------------------------
 
@@ -291,11 +259,3 @@ class Pod(View):
             "containers": len(known.containers),
         }
         return card(f"pod {known.name}", rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Pod):
-            return NotImplemented
-        return self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)

@@ -5,13 +5,11 @@ Volumes.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
 
 from kina._fields import Strings
-from kina._objects import View, chosen
+from kina._objects import Named, chosen
 from kina.calls import Call
 from kina.config import VolumeSpec
-from kina.errors import NotFoundError
 from kina.requests import PruneRequest
 from kina.runtimes import Runtime
 from kina.status import PruneResult, VolumeStatus
@@ -19,16 +17,15 @@ from kina.status import PruneResult, VolumeStatus
 __all__ = ["Volume"]
 
 
-class Volume(View):
+class Volume(Named):
     """
     Files that outlive the containers that mount them.
 
     Made by `create`, `get` and `list`. As a context manager it deletes the volume on the way out.
     """
 
-    __slots__ = ("_known", "_runtime")
+    __slots__ = ()
 
-    _runtime: Runtime
     _known: VolumeStatus
 
     @classmethod
@@ -103,32 +100,11 @@ class Volume(View):
         return chosen(runtime).prune(PruneRequest(volumes=True))
 
     @property
-    def id(self) -> str:
-        """
-        Random, unique.
-        """
-        return self._known.id
-
-    @property
-    def name(self) -> str:
-        """
-        Unique.
-        """
-        return self._known.name
-
-    @property
     def path(self) -> Path:
         """
         Where its files are on the host.
         """
         return Path(self._known.path)
-
-    @property
-    def labels(self) -> dict[str, str]:
-        """
-        What it is known by.
-        """
-        return dict(self._known.labels)
 
     def inspect(self) -> VolumeStatus:
         """
@@ -153,18 +129,8 @@ class Volume(View):
         """
         self._runtime.volumes.delete(self.id, Call(timeout))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        try:
-            self.delete()
-        except NotFoundError:
-            return
-        except Exception as second:
-            if failure is None:
-                raise
-            failure.add_note(f"volume {self.name!r} could not be deleted: {second}")
+    def _discard(self) -> None:
+        self.delete()
 
     def __repr__(self) -> str:
         known = self._known
@@ -177,11 +143,3 @@ class Volume(View):
         known = self._known
         rows = {"id": known.id[:12], "path": known.path, "used by": len(known.used_by)}
         return card(f"volume {known.name}", rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Volume):
-            return NotImplemented
-        return self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)

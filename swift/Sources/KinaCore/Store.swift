@@ -179,6 +179,15 @@ public struct Store<R: Record>: Sendable {
         }
     }
 
+    /// Finds an object, locks it, and hands its record over.
+    public func locked<T>(_ reference: String, _ call: Call, _ body: (inout R) throws -> T) throws -> T {
+        guard let id = try id(of: reference) else { throw KinaError.notFound(kind, reference) }
+        let lock = try lock(id, call)
+        defer { lock.unlock() }
+        guard var record = try load(id) else { throw KinaError.notFound(kind, reference) }
+        return try body(&record)
+    }
+
     private func isOlder(_ path: String, seconds: Int) -> Bool {
         var info = stat()
         return stat(path, &info) == 0 && Int(time(nil)) - Int(info.modified.tv_sec) > seconds

@@ -137,12 +137,10 @@ final class OCIContainers: ContainerBackend {
 
     /// Finds, locks, brings the record up to date with what runs, and hands it over.
     func locked<T>(_ reference: String, _ call: Call, _ body: (inout ContainerRecord) throws -> T) throws -> T {
-        guard let id = try store.id(of: reference) else { throw KinaError.notFound("container", reference) }
-        let lock = try store.lock(id, call)
-        defer { lock.unlock() }
-        guard var record = try store.load(id) else { throw KinaError.notFound("container", reference) }
-        try reconcile(&record, call)
-        return try body(&record)
+        try store.locked(reference, call) { record in
+            try reconcile(&record, call)
+            return try body(&record)
+        }
     }
 
     func requireRunning(_ record: ContainerRecord, to verb: String) throws -> ProcessIdentity {

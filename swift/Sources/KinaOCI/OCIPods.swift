@@ -67,7 +67,7 @@ struct OCIPods: PodBackend {
     // MARK: Its life
 
     func start(_ reference: String, _ call: Call) throws -> PodStatus {
-        try sandboxes.locked(reference, call) { pod in
+        try store.locked(reference, call) { pod in
             try pod.requireWhole()
             if sandboxes.isUp(pod) { return try status(pod) }
             try sandboxes.bringUp(&pod, call)
@@ -77,7 +77,7 @@ struct OCIPods: PodBackend {
     }
 
     func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus {
-        try sandboxes.locked(reference, call) { pod in
+        try store.locked(reference, call) { pod in
             try pod.requireWhole()
             // The last one made goes first: it may need the others.
             for member in try members(of: pod).reversed() {
@@ -96,7 +96,7 @@ struct OCIPods: PodBackend {
     }
 
     func delete(_ reference: String, force: Bool, _ call: Call) throws {
-        try sandboxes.locked(reference, call) { pod in
+        try store.locked(reference, call) { pod in
             let running = try members(of: pod).filter { containers.liveProcess($0) != nil }
             guard force || running.isEmpty else {
                 let names = running.map { "'\($0.name)'" }.joined(separator: ", ")

@@ -54,20 +54,12 @@ struct OCISandboxes: Sendable {
             try pod.requireWhole()
             if !up || isUp(pod) { return Hold(pod: pod, lock: shared) }
             shared.unlock()
-            try locked(id, call) { pod in
+            try store.locked(id, call) { pod in
                 try pod.requireWhole()
                 try bringUp(&pod, call)
             }
         }
         throw KinaError(.unavailable, "pod \(reference) goes down as often as it comes up", hint: "try again")
-    }
-
-    func locked<T>(_ reference: String, _ call: Call, _ body: (inout PodRecord) throws -> T) throws -> T {
-        guard let id = try store.id(of: reference) else { throw KinaError.notFound("pod", reference) }
-        let lock = try store.lock(id, call)
-        defer { lock.unlock() }
-        guard var pod = try store.load(id) else { throw KinaError.notFound("pod", reference) }
-        return try body(&pod)
     }
 
     func isUp(_ pod: PodRecord) -> Bool {
