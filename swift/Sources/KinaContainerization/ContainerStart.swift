@@ -74,7 +74,8 @@
                 return machine
             } catch {
                 if case .streams(let own) = output { own.abandon() }
-                throw undo(error) {
+                let user = before.spec.user ?? before.imageConfig.user
+                throw undo(KinaError.naming(user: user, in: error)) {
                     published.withdraw(before.id)
                     try networks.disconnect(before.id)
                     record = before
@@ -173,11 +174,12 @@
 
         /// Tells the container's end, and settles it when nobody else does.
         private func follow(_ machine: Machine) {
+            machine.streams.pace { [guest = machine.guest] in try await guest.waitForEnd() }
             Task.detached { [self] in
                 let exit: KinaCore.ExitStatus
                 do {
                     let status = try await machine.guest.wait()
-                    await machine.streams.drain(after: status.exitedAt)
+                    await machine.streams.flush()
                     let kills = try? await machine.guest.statistics(categories: .memoryEvents).memoryEvents?.oomKill
                     exit = KinaCore.ExitStatus(guest: status, outOfMemory: (kills ?? 0) > 0)
                 } catch {

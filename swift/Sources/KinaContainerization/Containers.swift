@@ -106,12 +106,10 @@
         }
 
         func locked<T>(_ reference: String, _ call: Call, _ body: (inout ContainerRecord) throws -> T) throws -> T {
-            guard let id = try store.id(of: reference) else { throw KinaError.notFound("container", reference) }
-            let lock = try store.lock(id, call)
-            defer { lock.unlock() }
-            guard var record = try store.load(id) else { throw KinaError.notFound("container", reference) }
-            try settleLost(&record)
-            return try body(&record)
+            try store.locked(reference, call) { record in
+                try settleLost(&record)
+                return try body(&record)
+            }
         }
 
         /// Runs of a server that is gone: nobody saw their ends.
@@ -150,7 +148,7 @@
             _ = try spec.arguments(image.config)
             var record = spec.draft(imageDigest: image.digest, image.config, owner: me)
             // Not while the image came, which may have taken long.
-            let pod = try spec.pod.map { try pods.hold($0, call) }
+            let pod = try spec.pod.map { try pods.store.hold($0, call) }
             defer { pod?.lock.unlock() }
             if let pod { record.join(pod.pod) }
             try store.insert(record, sync: false)

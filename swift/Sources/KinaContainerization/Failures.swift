@@ -18,6 +18,14 @@
             }
         }
 
+        /// With the user that a guest did not know, which the guest does not say.
+        static func naming(user: String, in error: any Error) -> any Error {
+            guard var named = error as? KinaError, named.details["field"] == "user" else { return error }
+            named.message = "user '\(user)': \(named.message)"
+            named.details["value"] = user
+            return named
+        }
+
         /// What a registry's answer means.
         private init(registry status: Int, _ text: String) {
             switch status {
@@ -50,6 +58,13 @@
                     details: ["field": "command", "exitCode": "126"])
                 return
             }
+            // Nor that its files do not have a user or a group.
+            if let (_, missing) = Self.unknownAccounts.first(where: { text.contains($0.words) }) {
+                self.init(
+                    .invalidArgument, "\(doing): \(missing)", hint: "use a name that is there, or a number",
+                    details: ["field": "user"])
+                return
+            }
             if text.contains("was not pre-bound") {
                 self.init(
                     .resourceExhausted, text,
@@ -60,6 +75,11 @@
         }
 
         private static let refusals = [EACCES, ENOEXEC, EISDIR].map { String(cString: strerror($0)) }
+
+        private static let unknownAccounts = [
+            (words: "noPasswdEntries", missing: "there is no such user in the container's /etc/passwd"),
+            (words: "noGroupEntries", missing: "there is no such group in the container's /etc/group"),
+        ]
 
         private static func code(_ code: ContainerizationError.Code) -> Code {
             switch code {

@@ -5,6 +5,8 @@
 
     /// A container as its machine knows it: one with a machine of its own, or a pod's member.
     protocol Guest: Sendable {
+        /// By which the machine knows it.
+        var id: String { get }
         /// Where its root is in the machine.
         var guestRoot: String { get }
 
@@ -91,6 +93,13 @@
     }
 
     extension Guest {
+        /// Returns when a process has ended, whatever is left of its output; without an id, the container's own.
+        func waitForEnd(of process: String? = nil) async throws {
+            _ = try await withAgent {
+                try await $0.waitProcess(id: process ?? id, containerID: id, timeoutInSeconds: nil)
+            }
+        }
+
         /// A connection to the guest's agent, for the while.
         func withAgent<T: Sendable>(
             _ body: @escaping @Sendable (any VirtualMachineAgent) async throws -> T

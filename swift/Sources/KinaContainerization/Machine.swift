@@ -112,7 +112,7 @@
             Task.detached { [self] in
                 do {
                     let status = try await process.wait()
-                    await streams.drain(after: status.exitedAt)
+                    await streams.flush()
                     finish(KinaCore.ExitStatus(guest: status, timedOut: timedOut.withLock { $0 }))
                 } catch {
                     finish(.lost)

@@ -14,12 +14,15 @@
 
         func list() throws -> PodList {
             let members = try containers.store.podMembers()
-            let pods = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-            return PodList(pods.map { status($0, members[$0.id] ?? []) })
+            return PodList(try store.inOrder().map { status($0, members[$0.id] ?? []) })
         }
 
         private func status(_ pod: PodRecord) throws -> PodStatus {
-            status(pod, try containers.store.podMembers()[pod.id] ?? [])
+            status(pod, try members(of: pod))
+        }
+
+        private func members(of pod: PodRecord) throws -> [ContainerRecord] {
+            try containers.store.podMembers()[pod.id] ?? []
         }
 
         private func status(_ pod: PodRecord, _ members: [ContainerRecord]) -> PodStatus {
@@ -62,7 +65,7 @@
         // MARK: Its life
 
         func start(_ reference: String, _ call: Call) throws -> PodStatus {
-            try machines.locked(reference, call) { pod in
+            try store.locked(reference, call) { pod in
                 try pod.requireWhole()
                 if machines.isUp(pod) { return try status(pod) }
                 try machines.tearDown(pod)
@@ -73,10 +76,10 @@
         }
 
         func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus {
-            try machines.locked(reference, call) { pod in
+            try store.locked(reference, call) { pod in
                 try pod.requireWhole()
                 // The last one made goes first: it may need the others.
-                for member in try (containers.store.podMembers()[pod.id] ?? []).reversed() {
+                for member in try members(of: pod).reversed() {
                     do { _ = try containers.stop(member.id, timeoutMs: timeoutMs, call) } catch let gone as KinaError
                         where gone.code == .notFound
                     {}
@@ -92,14 +95,8 @@
         }
 
         func delete(_ reference: String, force: Bool, _ call: Call) throws {
-            try machines.locked(reference, call) { pod in
-                let running = try (containers.store.podMembers()[pod.id] ?? []).filter { containers.isRunning($0.id) }
-                guard force || running.isEmpty else {
-                    let names = running.map { "'\($0.name)'" }.joined(separator: ", ")
-                    throw KinaError(
-                        .failedPrecondition, "pod '\(pod.name)' has containers that run: \(names)",
-                        hint: "stop it first, or delete it with force")
-                }
+            try store.locked(reference, call) { pod in
+                if !force { try pod.requireNone(running: members(of: pod).filter { containers.isRunning($0.id) }) }
                 try remove(&pod, call)
                 journal("delete", pod)
             }
@@ -109,7 +106,7 @@
         private func remove(_ pod: inout PodRecord, _ call: Call) throws {
             pod.phase = .deleting
             try store.save(pod, sync: false)
-            for member in try containers.store.podMembers()[pod.id] ?? [] {
+            for member in try members(of: pod) {
                 do { try containers.delete(member.id, force: true, call) } catch let gone as KinaError
                     where gone.code == .notFound
                 {}
@@ -129,22 +126,7 @@
 
         /// Before networks are looked at: pods hold addresses on them.
         func prune(_ request: PruneRequest, _ result: inout PruneResult, _ call: Call) throws {
-            for pod in try store.all() {
-                let state = try status(pod)
-                do {
-                    if state.state == .deleting {
-                        try delete(pod.id, force: true, call)
-                        result.leftovers.append("pod \(pod.name), half made or half deleted")
-                    } else if request.containers, state.state == .stopped, state.containers.isEmpty,
-                        pod.spec.labels.contain(request.labels)
-                    {
-                        try delete(pod.id, force: false, call)
-                        result.pods.append(pod.name)
-                    }
-                } catch let error as KinaError where [.notFound, .failedPrecondition].contains(error.code) {
-                    // Somebody else deleted or started it meanwhile: theirs.
-                }
-            }
+            try prunePods(request, &result, call)
             result.leftovers += try store.sweep()
         }
     }

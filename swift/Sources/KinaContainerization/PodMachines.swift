@@ -41,30 +41,6 @@
             pod.bootID == Self.ready || (pod.bootID == token && machine(pod.id) != nil)
         }
 
-        // MARK: Locks
-
-        /// A pod that is whole, and stays so for as long as the lock is held.
-        struct Hold {
-            let pod: PodRecord
-            let lock: FileLock
-        }
-
-        func hold(_ reference: String, _ call: Call) throws -> Hold {
-            guard let id = try store.id(of: reference) else { throw KinaError.notFound("pod", reference) }
-            let lock = try store.lock(id, shared: true, call)
-            guard let pod = try store.load(id) else { throw KinaError.notFound("pod", reference) }
-            try pod.requireWhole()
-            return Hold(pod: pod, lock: lock)
-        }
-
-        func locked<T>(_ reference: String, _ call: Call, _ body: (inout PodRecord) throws -> T) throws -> T {
-            guard let id = try store.id(of: reference) else { throw KinaError.notFound("pod", reference) }
-            let lock = try store.lock(id, call)
-            defer { lock.unlock() }
-            guard var pod = try store.load(id) else { throw KinaError.notFound("pod", reference) }
-            return try body(&pod)
-        }
-
         // MARK: Booting
 
         /// What is known of a pod's containers when its machine boots.
@@ -79,14 +55,14 @@
         func hold(
             _ reference: String, for container: ContainerRecord, _ call: Call,
             members: (PodRecord) throws -> Members
-        ) throws -> (Hold, PodMachine) {
+        ) throws -> (HeldPod, PodMachine) {
             for _ in 0..<8 {
-                let hold = try hold(reference, call)
+                let hold = try store.hold(reference, call)
                 if let machine = machine(hold.pod.id), machine.refusal(container) == nil {
                     return (hold, machine)
                 }
                 hold.lock.unlock()
-                try locked(reference, call) { pod in
+                try store.locked(reference, call) { pod in
                     try pod.requireWhole()
                     if let machine = machine(pod.id) {
                         guard let refusal = machine.refusal(container) else { return }
@@ -160,7 +136,7 @@
             } catch {
                 machine.die()
             }
-            return try locked(id, .unbounded.within(ms: 120_000)) { pod in
+            return try store.locked(id, .unbounded.within(ms: 120_000)) { pod in
                 guard machines.withLock({ $0[id] }) === machine else { return false }
                 try tearDown(pod)
                 return true

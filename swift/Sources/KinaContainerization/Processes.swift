@@ -34,10 +34,11 @@
                 }
             } catch {
                 kept.abandon()
-                throw error
+                throw KinaError.naming(user: spec.user ?? record.spec.user ?? record.imageConfig.user, in: error)
             }
             let known = try MachineProcess(id, process, kept, hasTerminal: spec.terminal)
             machine.add(known)
+            kept.pace { [guest = machine.guest] in try await guest.waitForEnd(of: id) }
             known.watch(timeoutMs: spec.timeoutMs)
             journal.append(
                 .container, "exec", id: record.id, name: record.name, ["process": id, "command": spec.args[0]])

@@ -10,6 +10,9 @@
         private let own: FileDescriptor
         private let output: Mutex<Output>
         private let call: Call
+        /// Writing blocks, and what is left at the process's end must not wait for it.
+        private let queue = DispatchQueue(label: "kina.output")
+        let backlog = Backlog()
 
         /// The descriptor is borrowed: a duplicate is kept.
         init(_ borrowed: Int32) throws {
@@ -21,18 +24,73 @@
         }
 
         func write(_ data: Data) throws {
-            try output.withLock { output in
+            backlog.add(data.count)
+            queue.async { [self] in
+                pass(data)
+                backlog.remove(data.count)
+            }
+        }
+
+        private func pass(_ data: Data) {
+            output.withLock { output in
                 if output.isGone { return }
-                do {
-                    try output.write(data, call, for: "the reader of a process's output")
-                } catch let error as KinaError where error.code == .cancelled {}
+                // Cancelled, or not to be written: there is nobody to tell.
+                try? output.write(data, call, for: "the reader of a process's output")
             }
         }
 
         func close() throws {}
 
+        /// Returns when the reader has all that was written, or is let go of.
+        func flush() async {
+            await withCheckedContinuation { continuation in queue.async { continuation.resume() } }
+        }
+
         /// Lets go of a reader that does not read.
         func abandon() { call.cancel() }
+    }
+
+    /// How much is on its way to a reader. A process that runs is kept to the reader's pace, if it is far ahead: one that
+    /// waits holds all others of its machine up, whose streams go through one thread of the guest's agent (0.40,
+    /// ProcessSupervisor). Of one that has ended all the rest is taken: its guest has closed the streams by then, and a
+    /// machine's monitor drops soon what nobody fetched of them (cloud-hypervisor after two seconds,
+    /// CONN_SHUTDOWN_TIMEOUT_MS in its vsock).
+    final class Backlog: Sendable {
+        private static let limit = 4 << 20
+        private let condition = NSCondition()
+        private nonisolated(unsafe) var size = 0
+        private nonisolated(unsafe) var isUnlimited = false
+        private nonisolated(unsafe) var whenBehind: (@Sendable () -> Void)?
+
+        /// `action`: once, when the reader has fallen behind.
+        func whenBehind(_ action: @escaping @Sendable () -> Void) {
+            condition.withLock { whenBehind = action }
+        }
+
+        func add(_ count: Int) {
+            condition.withLock {
+                while size >= Self.limit, !isUnlimited {
+                    if condition.wait(until: Date(timeIntervalSinceNow: 0.2)) { continue }
+                    whenBehind?()
+                    whenBehind = nil
+                }
+                size += count
+            }
+        }
+
+        func remove(_ count: Int) {
+            condition.withLock {
+                size -= count
+                condition.broadcast()
+            }
+        }
+
+        func lift() {
+            condition.withLock {
+                isUnlimited = true
+                condition.broadcast()
+            }
+        }
     }
 
     /// A guest's standard input from a descriptor of the caller's: read only as fast as the guest takes it.
@@ -85,38 +143,11 @@
         func end() { continuation.finish() }
     }
 
-    /// Takes what nobody wants, so that the process does not block on it.
-    struct NullWriter: Writer {
-        func write(_ data: Data) throws {}
-        func close() throws {}
-    }
-
-    /// Notes when something was last written, and whether it still is.
-    final class WatchedWriter: Writer {
-        let inner: any Writer
-        private let state = Mutex((isWriting: false, last: ContinuousClock.now))
-
-        init(_ inner: any Writer) { self.inner = inner }
-
-        func write(_ data: Data) throws {
-            state.withLock { $0.isWriting = true }
-            defer { state.withLock { $0 = (false, .now) } }
-            try inner.write(data)
-        }
-
-        func close() throws { try inner.close() }
-
-        /// Whether there may be more to come: a reader is waited for, or something came a moment ago.
-        func isBusy(within moment: Duration) -> Bool {
-            state.withLock { $0.isWriting || $0.last.duration(to: .now) < moment }
-        }
-    }
-
     /// The streams of one process, let go of at its end.
     struct ProcessStreams: Sendable {
         let stdin: (any ReaderStream)?
-        let stdout: WatchedWriter?
-        let stderr: WatchedWriter?
+        let stdout: (any Writer)?
+        let stderr: (any Writer)?
 
         /// nil is /dev/null in the guest; a terminal has one stream only.
         init(_ streams: Streams, terminal: Bool) throws {
@@ -128,24 +159,35 @@
 
         init(stdin: (any ReaderStream)?, stdout: (any Writer)?, stderr: (any Writer)?) {
             self.stdin = stdin
-            self.stdout = stdout.map(WatchedWriter.init)
-            self.stderr = stderr.map(WatchedWriter.init)
+            self.stdout = stdout
+            self.stderr = stderr
+        }
+
+        private var readers: [DescriptorWriter] { [stdout, stderr].compactMap { $0 as? DescriptorWriter } }
+
+        /// Keeps the process to its readers' pace until it has ended, which `end` waits for: only where one falls behind.
+        func pace(until end: @escaping @Sendable () async throws -> Void) {
+            for reader in readers {
+                reader.backlog.whenBehind { [readers] in
+                    Task.detached {
+                        try? await end()
+                        for reader in readers { reader.backlog.lift() }
+                    }
+                }
+            }
+        }
+
+        /// Returns when the readers have all that came, or are let go of.
+        func flush() async {
+            for reader in readers {
+                reader.backlog.lift()
+                await reader.flush()
+            }
         }
 
         func abandon() {
             (stdin as? DescriptorReader)?.abandon()
-            for writer in [stdout, stderr] { (writer?.inner as? DescriptorWriter)?.abandon() }
-        }
-
-        /// Waits for the rest of a process's output, as long as it comes.
-        ///
-        /// Containerization 0.40 takes the output for whole three seconds after the process's end, whether it is or not: a
-        /// reader that takes its time would lose the end. A process of the background may have the stream open for ever.
-        func drain(after end: Date) async {
-            if (0..<2.5).contains(Date.now.timeIntervalSince(end)) { return }  // whole, or it would have waited
-            while [stdout, stderr].contains(where: { $0?.isBusy(within: .seconds(2)) ?? false }) {
-                do { try await Task.sleep(for: .milliseconds(50)) } catch { return }
-            }
+            for reader in readers { reader.abandon() }
         }
     }
 #endif

@@ -62,12 +62,3 @@ extension ContainerRecord {
         addresses = pod.addresses
     }
 }
-
-extension Store<PodRecord> {
-    /// Network id → names of pods.
-    package func networkUsers() throws -> [String: [String]] {
-        try all().reduce(into: [:]) { users, pod in
-            for address in pod.addresses { users[address.networkID, default: []].append(pod.name) }
-        }
-    }
-}

@@ -12,7 +12,7 @@ extension OCIContainers {
     /// A finished record, still locked, and so is its pod. Everything is undone when it throws. A short run's lives no
     /// longer than we do.
     func make(_ spec: ContainerSpec, short: Bool = false, _ call: Call) throws -> (
-        ContainerRecord, FileLock, pod: OCISandboxes.Hold?
+        ContainerRecord, FileLock, pod: HeldPod?
     ) {
         try spec.validate()
         try spec.require(.namespaces)

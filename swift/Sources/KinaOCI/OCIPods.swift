@@ -14,8 +14,7 @@ struct OCIPods: PodBackend {
 
     func list() throws -> PodList {
         let members = try containers.store.podMembers()
-        let pods = try store.all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-        return PodList(pods.map { status($0, members[$0.id] ?? []) })
+        return PodList(try store.inOrder().map { status($0, members[$0.id] ?? []) })
     }
 
     private func status(_ pod: PodRecord) throws -> PodStatus { status(pod, try members(of: pod)) }
@@ -97,13 +96,7 @@ struct OCIPods: PodBackend {
 
     func delete(_ reference: String, force: Bool, _ call: Call) throws {
         try store.locked(reference, call) { pod in
-            let running = try members(of: pod).filter { containers.liveProcess($0) != nil }
-            guard force || running.isEmpty else {
-                let names = running.map { "'\($0.name)'" }.joined(separator: ", ")
-                throw KinaError(
-                    .failedPrecondition, "pod '\(pod.name)' has containers that run: \(names)",
-                    hint: "stop it first, or delete it with force")
-            }
+            if !force { try pod.requireNone(running: members(of: pod).filter { containers.liveProcess($0) != nil }) }
             try remove(&pod, call)
             journal("delete", pod)
         }
@@ -134,22 +127,7 @@ struct OCIPods: PodBackend {
 
     /// Before networks are looked at: pods hold addresses on them.
     func prune(_ request: PruneRequest, _ result: inout PruneResult, _ call: Call) throws {
-        for pod in try store.all() {
-            let state = try status(pod)
-            do {
-                if state.state == .deleting {
-                    try delete(pod.id, force: true, call)
-                    result.leftovers.append("pod \(pod.name), half made or half deleted")
-                } else if request.containers, state.state == .stopped, state.containers.isEmpty,
-                    pod.spec.labels.contain(request.labels)
-                {
-                    try delete(pod.id, force: false, call)
-                    result.pods.append(pod.name)
-                }
-            } catch let error as KinaError where [.notFound, .failedPrecondition].contains(error.code) {
-                // Somebody else deleted or started it meanwhile: theirs.
-            }
-        }
+        try prunePods(request, &result, call)
         let live = Set(try store.ids())
         for id in try Files.list(SandboxPaths.running(context)) where !live.contains(id) {
             try sandboxes.tearDown(id)

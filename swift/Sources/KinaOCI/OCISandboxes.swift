@@ -39,22 +39,13 @@ struct OCISandboxes: Sendable {
 
     func paths(_ id: String) -> SandboxPaths { SandboxPaths(context, id) }
 
-    /// A pod that is whole, and stays so for as long as the lock is held.
-    struct Hold {
-        let pod: PodRecord
-        let lock: FileLock
-    }
-
     /// `up`: brings it up where it is down.
-    func hold(_ reference: String, up: Bool, _ call: Call) throws -> Hold {
+    func hold(_ reference: String, up: Bool, _ call: Call) throws -> HeldPod {
         for _ in 0..<8 {
-            guard let id = try store.id(of: reference) else { throw KinaError.notFound("pod", reference) }
-            let shared = try store.lock(id, shared: true, call)
-            guard let pod = try store.load(id) else { throw KinaError.notFound("pod", reference) }
-            try pod.requireWhole()
-            if !up || isUp(pod) { return Hold(pod: pod, lock: shared) }
-            shared.unlock()
-            try store.locked(id, call) { pod in
+            let held = try store.hold(reference, call)
+            if !up || isUp(held.pod) { return held }
+            held.lock.unlock()
+            try store.locked(held.pod.id, call) { pod in
                 try pod.requireWhole()
                 try bringUp(&pod, call)
             }
