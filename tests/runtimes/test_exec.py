@@ -181,6 +181,16 @@ def test_stream_reads_all_that_a_process_wrote_before_it_ended(box: kina.Contain
     assert output == b"".join(b"%d\n" % number for number in range(1, 100001))
 
 
+def test_a_reader_that_takes_its_time_has_all_of_it(box: kina.Container) -> None:
+    with box.exec_stream(["head", "-c", "1048576", "/dev/zero"]) as process:
+        chunks = iter(process)
+        size = len(next(chunks)[1])
+        time.sleep(4)  # longer than machines wait for what is left of output
+        size += sum(len(chunk) for _, chunk in chunks)
+        assert process.wait(timeout=10) == 0
+    assert size == 1 << 20
+
+
 def test_closing_a_streams_input_is_its_end(box: kina.Container) -> None:
     with box.exec_stream(["wc", "-c"], stdin=True) as process:
         assert process.stdin is not None

@@ -87,6 +87,7 @@ _NO_PID = "the process has a number in the machine only"
 _NEEDS_AGENT = "the guest's agent copies, and it runs with the machine"
 _COPIES = "the guest's agent keeps no set-id bits, times, hard links and attributes"
 _POD_NAMESPACES = "Containerization gives each container one of its own, with the same host name"
+_ONE_THREAD = "the guest's agent relays all streams on one thread, which waits for both at once"
 _NO_FILTER = "the guest filters no calls: its kernel is the container's own"
 DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
     "docker": {
@@ -122,6 +123,7 @@ DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_copy::test_copies_reach_the_volumes_of_a_stopped_container": _NEEDS_AGENT,
         "test_copy::test_extended_attributes_and_large_owners_are_kept": _COPIES,
         "test_copy::test_what_is_mounted_over_is_not_replaced": "its hosts file is one of the root",
+        "test_exec::test_much_input_and_output_pass_at_once": _ONE_THREAD,
         "test_pods::test_they_share_a_namespace[ipc]": _POD_NAMESPACES,
         "test_pods::test_they_share_a_namespace[uts]": _POD_NAMESPACES,
         "test_spec::test_seccomp_filters_by_default_and_not_when_unconfined": _NO_FILTER,

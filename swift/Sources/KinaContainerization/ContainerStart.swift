@@ -53,7 +53,7 @@
             -> Machine
         {
             let before = record
-            let manager = try pod == nil ? hypervisor.use(call) : nil
+            let monitor = try pod == nil ? hypervisor.monitor(of: record.id, call) : nil
             record.run = newRun()
             record.lastStart = record.run?.startedAt
             record.exit = nil
@@ -62,8 +62,8 @@
                 let machine: Machine
                 if let pod {
                     machine = try join(record, pod, output, call)
-                } else if let manager {
-                    machine = try boot(record, manager, output, call)
+                } else if let monitor {
+                    machine = try boot(record, monitor, output, call)
                 } else {
                     throw KinaError(.internal, "container '\(record.name)' has no machine to start in")
                 }
@@ -102,7 +102,8 @@
         // MARK: A machine of its own
 
         private func boot(
-            _ record: ContainerRecord, _ manager: any VirtualMachineManager, _ output: Output, _ call: Call
+            _ record: ContainerRecord, _ monitor: (manager: any VirtualMachineManager, power: Power), _ output: Output,
+            _ call: Call
         ) throws -> Machine {
             let (streams, input) = try streams(of: record, output)
             let interfaces = try networks.connect(record)
@@ -116,16 +117,18 @@
             let container: LinuxContainer
             do {
                 container = try LinuxContainer(
-                    record.id, rootfs: root(of: record), vmm: manager, configuration: configuration)
+                    record.id, rootfs: root(of: record), vmm: monitor.manager, configuration: configuration)
             } catch { throw KinaError(guest: error, "preparing container '\(record.name)'") }
+            let power = monitor.power
             do {
                 try starting(call, "container '\(record.name)' to start", bootLog: log) {
                     try await container.create()
+                    try await container.withVirtualMachineInstance { power.isOn(in: $0) }
                     try await container.start()
                 }
-                return try Machine(record.id, container, streams, input, hosts: hosts)
+                return try Machine(record.id, container, power, streams, input, hosts: hosts)
             } catch {
-                throw undo(error) { try halt(container, record.name) }
+                throw undo(error) { try power.off("'\(record.name)'") { try await container.stop() } }
             }
         }
 
@@ -154,20 +157,20 @@
                     if kept == nil { try await member.join(seat) }
                     try await member.start(seat)
                 }
-                return try Machine(record.id, member, seat.streams, seat.input, hosts: seat.hosts)
+                return try Machine(record.id, member, nil, seat.streams, seat.input, hosts: seat.hosts)
             } catch {
                 seat.streams.abandon()
-                throw undo(error) { try halt(member, record.name) }
+                throw undo(error) { try leave(member, record.name) }
             }
         }
 
         // MARK: Its end
 
-        /// Stops what may be half up: a container that has failed refuses to be stopped, having stopped its machine.
-        private func halt(_ guest: any Guest, _ name: String) throws {
+        /// A container that has failed refuses to be stopped, and is out of its pod's machine.
+        private func leave(_ member: any Guest, _ name: String) throws {
             do {
-                try blocking(.unbounded.within(ms: 60_000), for: "the machine of '\(name)' to stop") {
-                    try await guest.stop()
+                try blocking(.unbounded.within(ms: 60_000), for: "'\(name)' to leave its pod's machine") {
+                    try await member.stop()
                 }
             } catch let error as KinaError where error.code != .deadlineExceeded {}
         }
@@ -226,7 +229,11 @@
                 process.finish(.lost)
                 process.streams.abandon()
             }
-            try halt(machine.guest, record.name)
+            if let power = machine.power {
+                try power.off("'\(record.name)'") { try await machine.guest.stop() }
+            } else {
+                try leave(machine.guest, record.name)
+            }
             if record.podID != nil { letGo(of: processes, record.name) }
             machine.input?.end()
             machine.streams.abandon()

@@ -2,6 +2,7 @@
     import Containerization
     import ContainerizationOS
     import KinaCore
+    import Synchronization
 
     /// A container as its machine knows it: one with a machine of its own, or a pod's member.
     protocol Guest: Sendable {
@@ -105,6 +106,33 @@
             _ body: @escaping @Sendable (any VirtualMachineAgent) async throws -> T
         ) async throws -> T {
             try await withVirtualMachineInstance { try await $0.asking(body) }
+        }
+    }
+
+    /// What ends a machine, also one whose guest does not answer: Containerization would wait for it.
+    final class Power: Sendable {
+        private let room: PlatformMonitor.Room
+        private let machine = Mutex<(any VirtualMachineInstance)?>(nil)
+
+        init(_ room: PlatformMonitor.Room) { self.room = room }
+
+        func isOn(in machine: any VirtualMachineInstance) { self.machine.withLock { $0 = machine } }
+
+        /// Stops a machine by `stop`, which asks its guest, and otherwise from without.
+        func off(_ name: String, _ stop: @escaping @Sendable () async throws -> Void) throws {
+            defer { room.clear() }
+            let waitedFor = "the machine of \(name) to stop"
+            do {
+                do {
+                    try blocking(.unbounded.within(ms: 30_000), for: waitedFor, patienceMs: 1000, stop)
+                } catch let error as KinaError where error.code == .deadlineExceeded {
+                    try room.cutPower(of: machine.withLock { $0 })
+                    // What it waited for fails now, and it goes on to free what it holds.
+                    try blocking(.unbounded.within(ms: 30_000), for: waitedFor, stop)
+                }
+            } catch let error as KinaError where error.code != .deadlineExceeded {
+                // One that has failed refuses to be stopped, having stopped its machine.
+            }
         }
     }
 

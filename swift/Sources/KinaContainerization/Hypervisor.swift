@@ -21,7 +21,7 @@
         private let options: RuntimeOptions
         private let home: Home
         private let directory: String
-        private let manager = Mutex<(any VirtualMachineManager)?>(nil)
+        private let parts = Mutex<(kernel: Kernel, guest: Containerization.Mount)?>(nil)
 
         init(_ options: RuntimeOptions, _ home: Home) {
             self.options = options
@@ -29,20 +29,28 @@
             directory = "\(home.path)/vm"
         }
 
-        func use(_ call: Call) throws -> any VirtualMachineManager {
-            if let manager = manager.withLock({ $0 }) { return manager }
+        /// What makes the machine of a container or a pod, and what ends it.
+        func monitor(of id: String, _ call: Call) throws -> (any VirtualMachineManager, Power) {
+            let (kernel, guest) = try findParts(call)
+            let room = PlatformMonitor.Room(home, id)
+            return (try PlatformMonitor.make(kernel, guest, room), Power(room))
+        }
+
+        private func findParts(_ call: Call) throws -> (Kernel, Containerization.Mount) {
+            if let parts = parts.withLock({ $0 }) { return parts }
             try doing("creating \(directory)") { try Files.makeDirectories(directory) }
             // Fetching may last: once, whoever comes first.
             let lock = try FileLock("\(directory)/lock", call, for: "the kernel and the init image to be fetched")
             defer { lock.unlock() }
-            if let manager = manager.withLock({ $0 }) { return manager }
+            if let parts = parts.withLock({ $0 }) { return parts }
             let kernel = try KernelFile(options.kernel, directory: directory).find(call)
             let guest = try initialFileSystem(call)
-            let made = try PlatformMonitor.make(
+            let found = (
                 Kernel(path: URL(fileURLWithPath: kernel), platform: Self.platform, commandline: Self.commandLine),
-                guest, home)
-            manager.withLock { $0 = made }
-            return made
+                guest
+            )
+            parts.withLock { $0 = found }
+            return found
         }
 
         private static var commandLine: Kernel.CommandLine { Kernel.CommandLine(debug: false, panic: 0) }

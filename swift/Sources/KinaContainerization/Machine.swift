@@ -8,6 +8,8 @@
     final class Machine: Sendable {
         let id: String
         let guest: any Guest
+        /// Of the machine, where it is the container's own.
+        let power: Power?
         let streams: ProcessStreams
         /// What `attach` writes to.
         let input: InputFeed?
@@ -23,11 +25,13 @@
         private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
 
         init(
-            _ id: String, _ guest: any Guest, _ streams: ProcessStreams, _ input: InputFeed?, hosts: Hosts
+            _ id: String, _ guest: any Guest, _ power: Power?, _ streams: ProcessStreams, _ input: InputFeed?,
+            hosts: Hosts
         ) throws {
             self.id = id
             hostsText = Mutex(hosts.text)
             self.guest = guest
+            self.power = power
             self.streams = streams
             self.input = input
             startedAt = Clock.now()

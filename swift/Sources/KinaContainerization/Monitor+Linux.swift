@@ -12,7 +12,16 @@
         /// Of processes, which a machine has in its whole life; containers and what else is run in it share them.
         static let streams: Int? = 16
 
-        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
+        /// Where one machine's sockets are, by which its processes are known.
+        struct Room: Sendable {
+            fileprivate let directory: String
+            init(_ home: Home, _ id: String) { directory = "\(PlatformMonitor.directory(home))/\(id)" }
+
+            func cutPower(of machine: (any VirtualMachineInstance)?) throws { try endProcesses(in: directory) }
+            func clear() { try? Files.removeTree(directory) }
+        }
+
+        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ room: Room) throws
             -> any VirtualMachineManager
         {
             guard let program = Command.find("cloud-hypervisor") else {
@@ -24,7 +33,7 @@
                 return try CHVirtualMachineManager(
                     kernel: kernel, initialFilesystem: guest, chBinary: URL(fileURLWithPath: program),
                     virtiofsdBinary: virtiofsd.map { URL(fileURLWithPath: $0) },
-                    runtimeRoot: URL(fileURLWithPath: directory(home)))
+                    runtimeRoot: URL(fileURLWithPath: room.directory))
             } catch {
                 throw KinaError(guest: error, "preparing cloud-hypervisor")
             }
@@ -35,12 +44,17 @@
             Command.find("virtiofsd") ?? Command.find("/usr/libexec/virtiofsd") ?? Command.find("/usr/lib/virtiofsd")
         }
 
-        private static func directory(_ home: Home) -> String { "\(home.runDirectory)/vm" }
+        fileprivate static func directory(_ home: Home) -> String { "\(home.runDirectory)/vm" }
 
         /// Ends what a server that was killed left: its monitors and their like, known by their sockets in this home's
         /// directory, and holding its containers' disks.
         static func endOrphans(_ home: Home) throws {
-            let mark = "\(directory(home))/"
+            try endProcesses(in: directory(home))
+            try Files.removeTree(directory(home))
+        }
+
+        fileprivate static func endProcesses(in directory: String) throws {
+            let mark = "\(directory)/"
             var doomed: [ProcessIdentity] = []
             for name in try Files.list("/proc") {
                 guard let pid = Int32(name), pid != getpid(), let line = try? Files.readText("/proc/\(name)/cmdline"),
@@ -51,9 +65,8 @@
             }
             let bound = Call.unbounded.within(ms: 10_000)
             while doomed.contains(where: \.isAlive) {
-                try bound.sleep(ms: 10, for: "an earlier server's machines to end")
+                try bound.sleep(ms: 10, for: "the processes of machines to end")
             }
-            try Files.removeTree(directory(home))
         }
     }
 #endif

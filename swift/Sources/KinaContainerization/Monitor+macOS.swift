@@ -13,7 +13,19 @@
         static let streams: Int? = nil
         private static let entitlement = "com.apple.security.virtualization"
 
-        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ home: Home) throws
+        /// A machine leaves nothing in files.
+        struct Room: Sendable {
+            init(_ home: Home, _ id: String) {}
+
+            func cutPower(of machine: (any VirtualMachineInstance)?) throws {
+                guard let machine else { return }
+                try blocking(.unbounded.within(ms: 30_000), for: "a machine to stop") { try await machine.stop() }
+            }
+
+            func clear() {}
+        }
+
+        static func make(_ kernel: Kernel, _ guest: Containerization.Mount, _ room: Room) throws
             -> any VirtualMachineManager
         {
             guard isEntitled else {

@@ -36,12 +36,14 @@
         }
 
         let pod: LinuxPod
+        let power: Power
         let bootLog: String
         private let state: Mutex<State>
 
         /// `seats`: of those that it boots with.
-        init(_ pod: LinuxPod, bootLog: String, _ seats: [Seat]) {
+        init(_ pod: LinuxPod, _ power: Power, bootLog: String, _ seats: [Seat]) {
             self.pod = pod
+            self.power = power
             self.bootLog = bootLog
             var state = State()
             for seat in seats {

@@ -77,7 +77,7 @@
 
         /// Undone when it throws.
         private func boot(_ pod: inout PodRecord, _ members: Members, _ call: Call) throws {
-            let manager = try hypervisor.use(call)
+            let (manager, power) = try hypervisor.monitor(of: pod.id, call)
             let log = try BootLog.open(in: store.directory(pod.id))
             let record = pod
             do {
@@ -91,13 +91,14 @@
                         $0 = Configuration.pod(record, limits: members.limits, interfaces, bootLog: log)
                     }
                 } catch { throw KinaError(guest: error, "preparing pod '\(pod.name)'") }
-                let machine = PodMachine(made, bootLog: log, members.seats)
+                let machine = PodMachine(made, power, bootLog: log, members.seats)
                 machines.withLock { $0[record.id] = machine }
                 try starting(call, "the machine of pod '\(pod.name)' to boot", bootLog: log) {
                     for seat in members.seats {
                         try await made.addContainer(seat.container, rootfs: seat.root) { $0 = seat.configuration }
                     }
                     try await made.create()
+                    try await made.withVirtualMachineInstance { machine.power.isOn(in: $0) }
                 }
                 pod.bootID = token
                 try store.save(pod, sync: false)
@@ -113,11 +114,7 @@
         /// Ends the machine, and lets go of its network and its ports; the record is the caller's. Idempotent.
         func tearDown(_ pod: PodRecord) throws {
             if let machine = machines.withLock({ $0[pod.id] }) {
-                do {
-                    try blocking(.unbounded.within(ms: 60_000), for: "the machine of pod '\(pod.name)' to stop") {
-                        try await machine.pod.stop()
-                    }
-                } catch let error as KinaError where error.code != .deadlineExceeded {}
+                try machine.power.off("pod '\(pod.name)'") { try await machine.pod.stop() }
                 machine.die()
                 machines.withLock { $0[pod.id] = nil }
             }
