@@ -44,12 +44,14 @@ LISTENS = ["sh", "-c", "while :; do echo served | nc -l -p 8080; done"]
 
 def ask(address: str, port: int) -> str:
     """
-    Return what a server says first.
+    Return what a server says first. While it does not listen, who forwards to it takes connections and ends them.
     """
     for _ in range(100):
         try:
             with socket.create_connection((address, port), timeout=5) as there:
-                return there.recv(100).decode()
-        except ConnectionRefusedError:
-            time.sleep(0.05)
+                if said := there.recv(100):
+                    return said.decode()
+        except (ConnectionRefusedError, ConnectionResetError):
+            pass
+        time.sleep(0.05)
     raise AssertionError(f"nobody listens at {address}:{port}")

@@ -177,8 +177,8 @@
                 pids = process.current
                 pidsLimit = process.limit == 0 || process.limit == .max ? nil : process.limit
             }
-            if let networks = guest.networks {
-                let real = networks.filter { $0.interface != "lo" }
+            let real = guest.networks?.filter { $0.interface != "lo" } ?? []
+            if !real.isEmpty {
                 network = (
                     real.reduce(0) { $0 &+ $1.receivedBytes }, real.reduce(0) { $0 &+ $1.transmittedBytes },
                     real.reduce(0) { $0 &+ $1.receivedPackets }, real.reduce(0) { $0 &+ $1.transmittedPackets }
