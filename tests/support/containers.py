@@ -44,7 +44,9 @@ LISTENS = ["sh", "-c", "while :; do echo served | nc -l -p 8080; done"]
 
 def ask(address: str, port: int) -> str:
     """
-    Return what a server says first. While it does not listen, who forwards to it takes connections and ends them.
+    Return what a server says first.
+
+    While it does not listen, who forwards to it takes connections and ends them.
     """
     for _ in range(100):
         try:
