@@ -124,7 +124,7 @@
             let waitedFor = "the machine of \(name) to stop"
             do {
                 do {
-                    try blocking(.unbounded.within(ms: 30_000), for: waitedFor, patienceMs: 1000, stop)
+                    try blocking(.unbounded.within(ms: 60_000), for: waitedFor, patienceMs: 1000, stop)
                 } catch let error as KinaError where error.code == .deadlineExceeded {
                     try room.cutPower(of: machine.withLock { $0 })
                     // What it waited for fails now, and it goes on to free what it holds.
