@@ -60,10 +60,15 @@
             bytes.removeAll(keepingCapacity: true)
         }
 
-        /// The older half makes room at once; the stamp that both files share tells `LogFiles` that they adjoin.
+        /// The older half makes room at once; the stamp that both files share tells `LogFiles` that they adjoin. There is
+        /// a log at any time, and who follows it is told by the new one's coming into its place.
         private func rotate(_ state: inout State) throws {
-            rename(path, "\(path).1")
-            state.file = try FileDescriptor.open(path, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC)
+            let (older, new) = ("\(path).1", "\(path).new")
+            unlink(older)
+            link(path, older)
+            let file = try FileDescriptor.open(new, O_WRONLY | O_APPEND | O_CREAT | O_TRUNC)
+            try attempt("rename \(new)") { rename(new, path) }
+            state.file = file
             state.size = 0
         }
 
