@@ -78,21 +78,32 @@ public struct FrameReader {
 
     /// nil: more has to come first. After an error nothing more can be read.
     public mutating func next() throws -> Frame? {
-        guard buffer.count >= Frame.headerSize else { return nil }
-        let header = try Frame.Header(buffer[..<Frame.headerSize])
-        guard descriptors.count <= header.descriptors else {
-            throw KinaError(.invalidArgument, "descriptors came that no frame has")
+        guard buffer.count >= Frame.headerSize else {
+            try requireAtMost(buffer.isEmpty ? 0 : Int(KINA_SOCKET_DESCRIPTORS))
+            return nil
         }
+        let header = try Frame.Header(buffer[..<Frame.headerSize])
         let end = Frame.headerSize + header.length
+        // More than it has are those of a frame after it, whose first byte came along in one piece: a cancel and the
+        // next request, for one.
+        if buffer.count <= end { try requireAtMost(header.descriptors) }
         guard buffer.count >= end else { return nil }
-        guard descriptors.count == header.descriptors else {
+        guard descriptors.count >= header.descriptors else {
             throw KinaError(
                 .invalidArgument, "a frame has \(descriptors.count) of its \(header.descriptors) descriptors")
         }
         defer {
             buffer.removeSubrange(..<end)
-            descriptors = []
+            descriptors.removeFirst(header.descriptors)
         }
-        return Frame(kind: header.kind, body: Array(buffer[Frame.headerSize..<end]), descriptors: descriptors)
+        return Frame(
+            kind: header.kind, body: Array(buffer[Frame.headerSize..<end]),
+            descriptors: Array(descriptors.prefix(header.descriptors)))
+    }
+
+    private func requireAtMost(_ count: Int) throws {
+        guard descriptors.count <= count else {
+            throw KinaError(.invalidArgument, "descriptors came that no frame has")
+        }
     }
 }

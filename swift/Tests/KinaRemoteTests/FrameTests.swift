@@ -59,6 +59,28 @@ struct FrameTests {
         #expect(throws: KinaError.self) { try reader.next() }
     }
 
+    @Test func `descriptors belong to the frame that they came with, not to one before it`() throws {
+        let cancel = try Frame.bytes(.cancel, Done())
+        let request = try Frame.bytes(.request, Done(), descriptors: 1)
+        let null = { try FileDescriptor.open("/dev/null", O_RDONLY) }
+        for kept in [1, Frame.headerSize, request.count] {
+            var reader = FrameReader()
+            // As recvmsg(2) gives them: bytes without descriptors, and after them the beginning of those with.
+            reader.append(cancel + request[..<kept], [try null()])
+            #expect(try reader.next()?.descriptors.count == 0)
+            if kept < request.count {
+                #expect(try reader.next() == nil)
+                reader.append(request[kept...])
+            }
+            #expect(try reader.next()?.descriptors.count == 1)
+            #expect(try reader.next() == nil)
+        }
+        var reader = FrameReader()
+        reader.append(cancel + request, [try null(), try null()])
+        #expect(try reader.next()?.kind == .cancel)
+        #expect(throws: KinaError.self) { try reader.next() }
+    }
+
     @Test func `random bytes never do more than fail`() {
         var generator = SystemRandomNumberGenerator()
         for _ in 0..<2_000 {
