@@ -15,11 +15,10 @@ from kina import stats as _stats
 from kina._fields import (
     Strings,
 )
-from kina._objects import View
+from kina._objects import Named
 from kina._quantities import Moment, Quantity
 from kina._streams import Input, Output
 from kina.process import Completed, Process
-from kina.runtimes import Runtime
 from kina.stats import Stats
 from kina.status import ContainerStatus
 
@@ -30,22 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["ContainerIO"]
 
 
-class ContainerIO(View):
+class ContainerIO(Named[ContainerStatus]):
     """
     The half of `kina.Container` that moves bytes.
     """
 
-    __slots__ = ("_known", "_runtime")
-
-    _runtime: Runtime
-    _known: ContainerStatus
-
-    @property
-    def id(self) -> str:
-        """
-        Random, unique.
-        """
-        return self._known.id
+    __slots__ = ()
 
     # -- Processes ---------------------------------------------------------------------------------
 

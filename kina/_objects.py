@@ -5,7 +5,7 @@ What the objects that kina hands out have in common.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Protocol, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 from kina._fields import Problems
 from kina.errors import InvalidArgumentError, NotFoundError
@@ -37,7 +37,10 @@ class _Status(Protocol):
     def labels(self) -> dict[str, str]: ...
 
 
-class Named(View):
+S = TypeVar("S", bound=_Status)
+
+
+class Named(View, Generic[S]):
     """
     A view on something with an id, a name and labels, which goes at the end of a `with` block.
     """
@@ -45,7 +48,13 @@ class Named(View):
     __slots__ = ("_known", "_runtime")
 
     _runtime: Runtime
-    _known: _Status
+    _known: S
+
+    @classmethod
+    def _of(cls, runtime: Runtime, status: S) -> Self:
+        self = cls.__new__(cls)
+        self._runtime, self._known = runtime, status
+        return self
 
     @property
     def id(self) -> str:
@@ -75,13 +84,23 @@ class Named(View):
         return self
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
+        if failure is not None:
+            self._discard_after(failure)
+            return
+        try:
+            self._discard()
+        except NotFoundError:
+            return  # deleted inside, or by itself
+
+    def _discard_after(self, failure: BaseException) -> None:
+        """
+        Delete it because of a failure, which keeps the word.
+        """
         try:
             self._discard()
         except NotFoundError:
             return
-        except Exception as second:
-            if failure is None:
-                raise
+        except Exception as second:  # noqa: BLE001  # said with the first
             what = type(self).__name__.lower()
             failure.add_note(f"{what} {self.name!r} could not be deleted: {second}")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Self, Unpack, get_args
+from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from kina._container_io import ContainerIO
 from kina._fields import (
@@ -21,7 +21,7 @@ from kina._quantities import Quantity, parse_seconds
 from kina._spoken import spoken
 from kina.calls import Call
 from kina.config import Port
-from kina.errors import InvalidStateError, NotFoundError
+from kina.errors import InvalidStateError
 from kina.options import ContainerOptions, accepts_options, container_spec, resources_spec
 from kina.requests import ContainerFilter
 from kina.runtimes import Runtime
@@ -42,12 +42,6 @@ class Container(ContainerIO):
     """
 
     __slots__ = ()
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: ContainerStatus) -> Container:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
 
     # -- Making and finding ------------------------------------------------------------------------
 
@@ -87,7 +81,7 @@ class Container(ContainerIO):
         try:
             container._begin(call)  # noqa: SLF001  # its own class
         except BaseException as failure:
-            container._discard(failure)  # noqa: SLF001  # its own class
+            container._discard_after(failure)  # noqa: SLF001  # its own class
             raise
         return container
 
@@ -176,20 +170,6 @@ class Container(ContainerIO):
         return [cls._of(where, status) for status in where.containers.list(wanted)]
 
     # -- What it is --------------------------------------------------------------------------------
-
-    @property
-    def name(self) -> str:
-        """
-        Unique.
-        """
-        return self._known.name
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """
-        What it is known by.
-        """
-        return self._known.labels
 
     @property
     def image(self) -> str:
@@ -284,14 +264,6 @@ class Container(ContainerIO):
             "labels": ", ".join(f"{key}={value}" for key, value in known.labels.items()),
         }
         return card(f"container {known.name}", rows)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Container):
-            return NotImplemented
-        return self.id == other.id
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     # -- Its life ----------------------------------------------------------------------------------
 
@@ -458,28 +430,8 @@ class Container(ContainerIO):
             self._known = self._runtime.containers.update(self.id, spec)
         return self
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        if failure is not None:
-            self._discard(failure)
-            return
-        try:
-            self.delete(force=True)
-        except NotFoundError:
-            return  # deleted inside, or by itself with remove=True
-
-    def _discard(self, failure: BaseException) -> None:
-        """
-        Delete it because of a failure, which keeps the word.
-        """
-        try:
-            self.delete(force=True)
-        except NotFoundError:
-            return
-        except Exception as second:  # noqa: BLE001  # said with the first
-            failure.add_note(f"container {self.name!r} could not be deleted: {second}")
+    def _discard(self) -> None:
+        self.delete(force=True)
 
 
 def _seconds(field: str, value: Quantity | timedelta) -> float:

@@ -15,7 +15,7 @@ from kina.status import NetworkStatus, PruneResult
 __all__ = ["Network"]
 
 
-class Network(Named):
+class Network(Named[NetworkStatus]):
     """
     A network, whose containers reach each other by address and by name.
 
@@ -23,14 +23,6 @@ class Network(Named):
     """
 
     __slots__ = ()
-
-    _known: NetworkStatus
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: NetworkStatus) -> Network:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
 
     @classmethod
     def create(

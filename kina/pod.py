@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Pod"]
 
 
-class Pod(Named):
+class Pod(Named[PodStatus]):
     """
     A sandbox that several containers share, as in Kubernetes: one address, one host name, one set
     of ports, one /dev/shm; each has its own files, processes and limits. An IPC namespace is shared
@@ -34,14 +34,6 @@ class Pod(Named):
     """
 
     __slots__ = ()
-
-    _known: PodStatus
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: PodStatus) -> Pod:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
 
     # -- Making and finding ------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from kina.status import PruneResult, VolumeStatus
 __all__ = ["Volume"]
 
 
-class Volume(Named):
+class Volume(Named[VolumeStatus]):
     """
     Files that outlive the containers that mount them.
 
@@ -25,14 +25,6 @@ class Volume(Named):
     """
 
     __slots__ = ()
-
-    _known: VolumeStatus
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: VolumeStatus) -> Volume:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
 
     @classmethod
     def create(
