@@ -20,9 +20,7 @@ extension Store<PodRecord> {
     }
 
     package func hold(_ reference: String, _ call: Call) throws -> HeldPod {
-        guard let id = try id(of: reference) else { throw KinaError.notFound("pod", reference) }
-        let lock = try lock(id, shared: true, call)
-        guard let pod = try load(id) else { throw KinaError.notFound("pod", reference) }
+        let (pod, lock) = try find(reference, shared: true, call)
         try pod.requireWhole()
         return HeldPod(pod: pod, lock: lock)
     }

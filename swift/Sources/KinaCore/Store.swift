@@ -181,11 +181,18 @@ public struct Store<R: Record>: Sendable {
 
     /// Finds an object, locks it, and hands its record over.
     public func locked<T>(_ reference: String, _ call: Call, _ body: (inout R) throws -> T) throws -> T {
-        guard let id = try id(of: reference) else { throw KinaError.notFound(kind, reference) }
-        let lock = try lock(id, call)
+        let (found, lock) = try find(reference, shared: false, call)
         defer { lock.unlock() }
-        guard var record = try load(id) else { throw KinaError.notFound(kind, reference) }
+        var record = found
         return try body(&record)
+    }
+
+    /// Finds an object and locks it; its record is read under the lock.
+    func find(_ reference: String, shared: Bool, _ call: Call) throws -> (R, FileLock) {
+        guard let id = try id(of: reference) else { throw KinaError.notFound(kind, reference) }
+        let lock = try lock(id, shared: shared, call)
+        guard let record = try load(id) else { throw KinaError.notFound(kind, reference) }
+        return (record, lock)
     }
 
     private func isOlder(_ path: String, seconds: Int) -> Bool {
