@@ -144,6 +144,22 @@ def test_a_timeout_ends_the_process_and_its_children_in_the_container(box: kina.
     assert wait_until(lambda: "432" not in commands(box))
 
 
+def test_a_timeout_ends_what_has_closed_its_output(box: kina.Container) -> None:
+    before = time.monotonic()
+    with pytest.raises(kina.DeadlineExceededError):
+        box.exec(["sh", "-c", "exec >&- 2>&-; sleep 4324"], timeout=0.7)
+    assert time.monotonic() - before < 5
+    assert wait_until(lambda: "4324" not in commands(box))
+
+
+def test_the_end_is_the_processs_also_when_a_child_goes_on_writing(box: kina.Container) -> None:
+    before = time.monotonic()
+    done = box.exec(["sh", "-c", "(while :; do echo more; sleep 0.1; done) & echo first; exit 3"],
+                    check=False)  # fmt: skip
+    assert time.monotonic() - before < 10
+    assert (done.exit_code, "first" in done.stdout) == (3, True)
+
+
 def test_a_timeout_that_does_not_come_changes_nothing(box: kina.Container) -> None:
     assert box.exec(["echo", "quick"], timeout="30s").stdout == "quick\n"
 

@@ -42,10 +42,13 @@ class Exchange:
     Args:
         endpoint: Where.
         call: Ends it.
+
+    Attributes:
+        call: What ends it from now on.
     """
 
     def __init__(self, endpoint: Endpoint, call: Call) -> None:
-        self._endpoint, self._call = endpoint, call
+        self._endpoint, self.call = endpoint, call
         self.socket = self._connect()
         self.answer: http.client.HTTPResponse | None = None
         self._body = _Body(chunked=False, length=0)
@@ -53,7 +56,7 @@ class Exchange:
     # -- Connecting --------------------------------------------------------------------------------
 
     def _connect(self) -> Channel:
-        left = self._call.remaining
+        left = self.call.remaining
         seconds = CONNECT_SECONDS if left is None else max(0.01, min(left, CONNECT_SECONDS))
         made = dial(self._endpoint, seconds)
         made.settimeout(SLICE)
@@ -79,9 +82,9 @@ class Exchange:
         """
         Raise when the call is to end.
         """
-        if self._call.cancelled:
+        if self.call.cancelled:
             raise OperationCancelledError(f"{what} was cancelled")
-        if self._call.remaining == 0:
+        if self.call.remaining == 0:
             raise DeadlineExceededError(f"{what} took longer than allowed", hint="allow more time")
 
     def ask(

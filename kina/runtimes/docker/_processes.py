@@ -41,8 +41,6 @@ from kina.status import ExitStatus
 __all__ = ["Processes"]
 
 MARK: Final = "KINA_EXEC"
-GRACE: Final = 0.3
-"""Seconds that output may still come after a process's end, where children hold its streams."""
 SIGNAL_SECONDS: Final = 60.0
 """How long a container's shell may look for whom to signal."""
 SWEEPS: Final = 50
@@ -69,9 +67,9 @@ class _Process:
     mark: str
     terminal: bool
     exchange: Exchange
-    call: Call
+    deadline: Call
     thread: threading.Thread | None = None
-    timed_out: bool = False
+    ended: threading.Event = attrs.field(factory=threading.Event)
     drained: threading.Event = attrs.field(factory=threading.Event)
 
 
@@ -110,8 +108,7 @@ class Processes:
                 environment=[f"{key}={value}" for key, value in spec.env.items()] + [mark],
                 workdir=spec.workdir,
             )["Id"]
-        seconds = None if spec.timeout_ms is None else spec.timeout_ms / 1000
-        inner = Call(seconds)
+        deadline = Call(None if spec.timeout_ms is None else spec.timeout_ms / 1000)
         exchange = self.engine.exchange(call)
         try:
             target = self.engine.target(path("exec", made, "start"))
@@ -131,8 +128,8 @@ class Processes:
             if isinstance(failure, KinaError):
                 raise self._why(made, spec, failure) from failure
             raise
-        exchange._call = inner  # noqa: SLF001  # what it goes on under
-        process = _Process(made, document["Id"], mark, spec.terminal, exchange, inner)
+        exchange.call = Call()  # what it goes on under
+        process = _Process(made, document["Id"], mark, spec.terminal, exchange, deadline)
         # The caller may close its descriptors when this has returned.
         kept = Streams(*(fd if fd < 0 else os.dup(fd) for fd in streams))
         process.thread = threading.Thread(
@@ -176,23 +173,20 @@ class Processes:
 
     def _pump(self, process: _Process, streams: Streams) -> None:
         try:
-            self._join(process, streams)
+            # Deleted, or the engine is gone: `wait` says so.
+            with suppress(KinaError):
+                join(
+                    process.exchange,
+                    streams,
+                    terminal=process.terminal,
+                    what="the process",
+                    ended=process.ended,
+                )
         finally:
             for fd in set(streams):
                 if fd >= 0:
                     os.close(fd)
             process.drained.set()
-
-    def _join(self, process: _Process, streams: Streams) -> None:
-        what = "the process"
-        try:
-            join(process.exchange, streams, terminal=process.terminal, what=what)
-        except DeadlineExceededError:
-            process.timed_out = True
-            with suppress(KinaError):
-                self._end(process)
-        except KinaError:
-            return  # cancelled, or the engine is gone: `wait` says so
 
     # -- Ending ------------------------------------------------------------------------------------
 
@@ -228,25 +222,28 @@ class Processes:
         return found
 
     def _wait(self, process: _Process, call: Call) -> ExitStatus:
-        pause, ended_at = 0.001, 0.0
+        pause, timed_out = 0.001, False
         while True:
             check(call)
+            left = process.deadline.remaining
             # Mostly the end of its output is its end: asking is for those whose children hold it.
-            over = process.drained.wait(SLICE)
+            over = process.drained.wait(SLICE if left is None or timed_out else min(left, SLICE))
             found = self._inspect_or_killed(process)
             if not found["Running"]:
-                ended_at = ended_at or time.monotonic()
-                if over or time.monotonic() - ended_at > GRACE:
-                    break
+                break
+            if process.deadline.remaining == 0:
+                timed_out = True
+                self._end(process)
             if over:
                 time.sleep(pause)
                 pause = min(pause * 2, SLICE)
-        process.call.cancel()
-        process.drained.wait()
+        process.ended.set()
+        while not process.drained.wait(SLICE):
+            check(call)  # who reads it takes their time
         code = int(found["ExitCode"] or 0)
         return ExitStatus(
             exit_code=code,
-            reason="timeout" if process.timed_out else "signaled" if code > 128 else "exited",
+            reason="timeout" if timed_out else "signaled" if code > 128 else "exited",
             finished_at_ns=time.time_ns(),
         )
 
@@ -305,7 +302,7 @@ class Processes:
                 if self._inspect(found.id)["Running"]:
                     self._end(found)
         finally:
-            found.call.cancel()
+            found.exchange.call.cancel()
             if found.thread is not None:
                 found.thread.join()
             found.exchange.close()

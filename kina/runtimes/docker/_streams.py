@@ -7,6 +7,8 @@ from __future__ import annotations
 import os
 import select
 import struct
+import threading
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -19,6 +21,10 @@ __all__ = ["Demultiplexer", "join"]
 CHUNK: Final = 1 << 16
 BACKLOG: Final = 16 << 20
 """Bytes that are kept for somebody who is slow to read them."""
+GRACE: Final = 0.3
+"""Seconds without output that are its end, when its process has ended and children hold it."""
+TRAIL: Final = 5.0
+"""Seconds after which such children are not listened to any more, whatever they write."""
 HEADER: Final = struct.Struct(">BxxxI")
 READABLE: Final = select.POLLIN | select.POLLHUP | select.POLLERR
 
@@ -73,7 +79,13 @@ def write_all(fd: int, data: bytes, check: Callable[[], None]) -> bool:
 
 
 def join(
-    exchange: Exchange, streams: Streams, *, terminal: bool, what: str, lone_input: bool = False
+    exchange: Exchange,
+    streams: Streams,
+    *,
+    terminal: bool,
+    what: str,
+    lone_input: bool = False,
+    ended: threading.Event | None = None,
 ) -> None:
     """
     Move bytes both ways until the engine ends the connection or the call ends.
@@ -84,11 +96,13 @@ def join(
         terminal: Whether output is one stream.
         what: What goes on, in errors.
         lone_input: Whether the end of input is the end of all where there is no output to write.
+        ended: Set when the process has ended, which output can outlive: its children may hold it.
     """
     pieces = Demultiplexer(terminal=terminal)
     second = streams.stdout if terminal else streams.stderr
     sinks = {1: Sink(streams.stdout), 2: Sink(second)}
     engine, source, pending = exchange.socket.fileno(), streams.stdin, b""
+    tail = Tail(ended or threading.Event())
     if source < 0:
         exchange.finish_input()
     alone = lone_input and streams.stdout < 0 and streams.stderr < 0
@@ -96,7 +110,9 @@ def join(
         exchange.check(what)
         outgoing = bool(pending) or exchange.socket.unsent
         # Others wait for what is slow to read: so much is kept here instead.
-        full = any(len(sink.backlog) > BACKLOG for sink in sinks.values())
+        full = any(len(sink.backlog) > tail.limit for sink in sinks.values())
+        if tail.is_over(full):
+            break
         waiting = select.poll()
         waiting.register(engine, 0 if full else select.POLLIN)
         if outgoing:
@@ -113,6 +129,7 @@ def join(
             data = exchange.take()
             if data == b"":
                 break
+            tail.came()
             for stream, piece in pieces.feed(data or b""):
                 sinks.get(stream, sinks[1]).add(piece)
         for sink in sinks.values():
@@ -128,6 +145,47 @@ def join(
     for sink in sinks.values():
         if sink.fd >= 0:
             write_all(sink.fd, bytes(sink.backlog), lambda: exchange.check(what))
+
+
+class Tail:
+    """
+    Tells when output is over that outlives its process.
+
+    Args:
+        ended: Set when the process has ended.
+    """
+
+    def __init__(self, ended: threading.Event) -> None:
+        self._ended = ended
+        self._since = self._last = 0.0
+
+    @property
+    def limit(self) -> int:
+        """
+        How much may be kept for who reads it. An engine drops what nobody fetches of a process
+        that has ended (Docker after 2 s), which is little: there is room left for it.
+        """
+        return 2 * BACKLOG if self._ended.is_set() else BACKLOG
+
+    def came(self) -> None:
+        """
+        Say that some has come.
+        """
+        self._last = time.monotonic()
+
+    def is_over(self, full: bool) -> bool:
+        """
+        Return whether no more is to be taken.
+
+        Args:
+            full: Whether none is taken now, so that silence says nothing.
+        """
+        now = time.monotonic()
+        if full or not self._ended.is_set():
+            self._since = self._last = 0.0
+            return False
+        self._since = self._since or now
+        return now - max(self._last, self._since) > GRACE or now - self._since > TRAIL
 
 
 class Sink:
