@@ -38,7 +38,7 @@
         func inside<T>(_ record: ContainerRecord, _ call: Call, _ body: (PodMachine?) throws -> T) throws -> T {
             guard let id = record.podID else { return try body(nil) }
             let (hold, machine) = try pods.hold(id, for: record, call) { pod in
-                let members = try store.podMembers()[pod.id] ?? []
+                let members = try store.members(of: pod)
                 let whole = members.filter { $0.phase == .ready && $0.owner == nil && !isRunning($0.id) }
                 return PodMachines.Members(
                     limits: members.map(\.spec.resources),
@@ -76,6 +76,7 @@
                 if case .streams(let own) = output { own.abandon() }
                 let user = before.spec.user ?? before.imageConfig.user
                 throw undo(KinaError.naming(user: user, in: error)) {
+                    monitor?.power.leaveNothing()
                     published.withdraw(before.id)
                     try networks.disconnect(before.id)
                     record = before
@@ -160,20 +161,11 @@
                 return try Machine(record.id, member, nil, seat.streams, seat.input, hosts: seat.hosts)
             } catch {
                 seat.streams.abandon()
-                throw undo(error) { try leave(member, record.name) }
+                throw undo(error) { try member.leave(record.name) }
             }
         }
 
         // MARK: Its end
-
-        /// A container that has failed refuses to be stopped, and is out of its pod's machine.
-        private func leave(_ member: any Guest, _ name: String) throws {
-            do {
-                try blocking(.unbounded.within(ms: 60_000), for: "'\(name)' to leave its pod's machine") {
-                    try await member.stop()
-                }
-            } catch let error as KinaError where error.code != .deadlineExceeded {}
-        }
 
         /// Tells the container's end, and settles it when nobody else does.
         private func follow(_ machine: Machine) {
@@ -229,11 +221,7 @@
                 process.finish(.lost)
                 process.streams.abandon()
             }
-            if let power = machine.power {
-                try power.off("'\(record.name)'") { try await machine.guest.stop() }
-            } else {
-                try leave(machine.guest, record.name)
-            }
+            try machine.leave(record.name)
             if record.podID != nil { letGo(of: processes, record.name) }
             machine.input?.end()
             machine.streams.abandon()

@@ -94,6 +94,15 @@
     }
 
     extension Guest {
+        /// Stops it in a machine that goes on. One that has failed refuses to be stopped, and is out of it.
+        func leave(_ name: String) throws {
+            do {
+                try blocking(.unbounded.within(ms: 60_000), for: "'\(name)' to leave its pod's machine") {
+                    try await stop()
+                }
+            } catch let error as KinaError where error.code != .deadlineExceeded {}
+        }
+
         /// Returns when a process has ended, whatever is left of its output; without an id, the container's own.
         func waitForEnd(of process: String? = nil) async throws {
             _ = try await withAgent {
@@ -118,9 +127,12 @@
 
         func isOn(in machine: any VirtualMachineInstance) { self.machine.withLock { $0 = machine } }
 
+        /// Of a machine that was never made: its room was.
+        func leaveNothing() { room.clear() }
+
         /// Stops a machine by `stop`, which asks its guest, and otherwise from without.
         func off(_ name: String, _ stop: @escaping @Sendable () async throws -> Void) throws {
-            defer { room.clear() }
+            defer { leaveNothing() }
             let waitedFor = "the machine of \(name) to stop"
             do {
                 do {

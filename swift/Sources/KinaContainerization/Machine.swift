@@ -4,8 +4,44 @@
     import KinaCore
     import Synchronization
 
+    /// How something ended: told once.
+    final class End: Sendable {
+        /// Readable once it was told.
+        let descriptor: FileDescriptor
+        private let state: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
+
+        init() throws {
+            let (read, write) = try doing("making a pipe") { try FileDescriptor.pipe() }
+            descriptor = read
+            state = Mutex((nil, write))
+        }
+
+        var exit: KinaCore.ExitStatus? { state.withLock { $0.exit } }
+
+        /// Whoever waits is woken by the pipe's end.
+        func tell(_ exit: KinaCore.ExitStatus) {
+            state.withLock {
+                guard $0.exit == nil else { return }
+                $0.exit = exit
+                $0.write = nil
+            }
+        }
+    }
+
+    /// What runs until it ends.
+    protocol Ending: Sendable {
+        var end: End { get }
+    }
+
+    extension Ending {
+        var exit: KinaCore.ExitStatus? { end.exit }
+        /// Readable once it has ended.
+        var ended: FileDescriptor { end.descriptor }
+        func finish(_ exit: KinaCore.ExitStatus) { end.tell(exit) }
+    }
+
     /// A container in a virtual machine while it runs. It belongs to this process, and so does what is known of it.
-    final class Machine: Sendable {
+    final class Machine: Ending {
         let id: String
         let guest: any Guest
         /// Of the machine, where it is the container's own.
@@ -20,9 +56,8 @@
         let hostsLock = NSLock()
         private let copies = Mutex<UInt32>(0)
         private let processesBox = Mutex<[String: MachineProcess]>([:])
-        /// Readable once the container's process has ended.
-        let ended: FileDescriptor
-        private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
+        /// Of the container's process.
+        let end: End
 
         init(
             _ id: String, _ guest: any Guest, _ power: Power?, _ streams: ProcessStreams, _ input: InputFeed?,
@@ -35,20 +70,7 @@
             self.streams = streams
             self.input = input
             startedAt = Clock.now()
-            let (read, write) = try doing("making a pipe") { try FileDescriptor.pipe() }
-            ended = read
-            end = Mutex((nil, write))
-        }
-
-        var exit: KinaCore.ExitStatus? { end.withLock { $0.exit } }
-
-        /// Told once; whoever waits is woken by the pipe's end.
-        func finish(_ exit: KinaCore.ExitStatus) {
-            end.withLock {
-                guard $0.exit == nil else { return }
-                $0.exit = exit
-                $0.write = nil
-            }
+            end = try End()
         }
 
         /// The container, where the machine is its own; UNIMPLEMENTED for a pod's member.
@@ -73,6 +95,17 @@
             }
         }
 
+        // MARK: Its end
+
+        /// Takes the container out of what it runs in: its own machine, which goes, or its pod's.
+        func leave(_ name: String) throws {
+            if let power {
+                try power.off("'\(name)'") { [guest] in try await guest.stop() }
+            } else {
+                try guest.leave(name)
+            }
+        }
+
         // MARK: Further processes
 
         func add(_ process: MachineProcess) { processesBox.withLock { $0[process.id] = process } }
@@ -82,33 +115,20 @@
     }
 
     /// A further process in a container.
-    final class MachineProcess: Sendable {
+    final class MachineProcess: Ending {
         let id: String
         let process: LinuxProcess
         let streams: ProcessStreams
         let hasTerminal: Bool
         let timedOut = Mutex(false)
-        let ended: FileDescriptor
-        private let end: Mutex<(exit: KinaCore.ExitStatus?, write: FileDescriptor?)>
+        let end: End
 
         init(_ id: String, _ process: LinuxProcess, _ streams: ProcessStreams, hasTerminal: Bool) throws {
             self.id = id
             self.process = process
             self.streams = streams
             self.hasTerminal = hasTerminal
-            let (read, write) = try doing("making a pipe") { try FileDescriptor.pipe() }
-            ended = read
-            end = Mutex((nil, write))
-        }
-
-        var exit: KinaCore.ExitStatus? { end.withLock { $0.exit } }
-
-        func finish(_ exit: KinaCore.ExitStatus) {
-            end.withLock {
-                guard $0.exit == nil else { return }
-                $0.exit = exit
-                $0.write = nil
-            }
+            end = try End()
         }
 
         /// Follows it to its end, and past its time no further.
@@ -116,8 +136,10 @@
             Task.detached { [self] in
                 do {
                     let status = try await process.wait()
+                    // A reader that takes its time is no reason to call it late.
+                    let isLate = timedOut.withLock { $0 }
                     await streams.flush()
-                    finish(KinaCore.ExitStatus(guest: status, timedOut: timedOut.withLock { $0 }))
+                    finish(KinaCore.ExitStatus(guest: status, timedOut: isLate))
                 } catch {
                     finish(.lost)
                 }

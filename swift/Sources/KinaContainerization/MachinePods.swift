@@ -2,32 +2,14 @@
     import KinaCore
 
     /// Pods, each a virtual machine that its containers share.
-    struct MachinePods: PodBackend {
+    struct MachinePods: RecordedPods {
         let machines: PodMachines
         let containers: MachineContainers
-        private var store: Store<PodRecord> { machines.store }
+        var store: Store<PodRecord> { machines.store }
+        var containerStore: Store<ContainerRecord> { containers.store }
         private var networks: MachineNetworks { containers.networks }
 
-        // MARK: Reading
-
-        func get(_ reference: String) throws -> PodStatus { try status(try store.find(reference)) }
-
-        func list() throws -> PodList {
-            let members = try containers.store.podMembers()
-            return PodList(try store.inOrder().map { status($0, members[$0.id] ?? []) })
-        }
-
-        private func status(_ pod: PodRecord) throws -> PodStatus {
-            status(pod, try members(of: pod))
-        }
-
-        private func members(of pod: PodRecord) throws -> [ContainerRecord] {
-            try containers.store.podMembers()[pod.id] ?? []
-        }
-
-        private func status(_ pod: PodRecord, _ members: [ContainerRecord]) -> PodStatus {
-            pod.status(isUp: machines.isUp(pod), containers: members.map(\.id))
-        }
+        func isUp(_ pod: PodRecord) -> Bool { machines.isUp(pod) }
 
         // MARK: Making
 
@@ -67,7 +49,7 @@
         func start(_ reference: String, _ call: Call) throws -> PodStatus {
             try store.locked(reference, call) { pod in
                 try pod.requireWhole()
-                if machines.isUp(pod) { return try status(pod) }
+                if isUp(pod) { return try status(pod) }
                 try machines.tearDown(pod)
                 try makeReady(&pod)
                 journal("start", pod)
@@ -78,12 +60,7 @@
         func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus {
             try store.locked(reference, call) { pod in
                 try pod.requireWhole()
-                // The last one made goes first: it may need the others.
-                for member in try members(of: pod).reversed() {
-                    do { _ = try containers.stop(member.id, timeoutMs: timeoutMs, call) } catch let gone as KinaError
-                        where gone.code == .notFound
-                    {}
-                }
+                try stopMembers(of: pod, timeoutMs: timeoutMs, call)
                 guard pod.bootID != nil else { return try status(pod) }
                 pod.bootID = nil
                 try store.save(pod)
@@ -96,7 +73,7 @@
 
         func delete(_ reference: String, force: Bool, _ call: Call) throws {
             try store.locked(reference, call) { pod in
-                if !force { try pod.requireNone(running: members(of: pod).filter { containers.isRunning($0.id) }) }
+                if !force { try requireNoneRuns(in: pod) { containers.isRunning($0.id) } }
                 try remove(&pod, call)
                 journal("delete", pod)
             }
@@ -106,11 +83,7 @@
         private func remove(_ pod: inout PodRecord, _ call: Call) throws {
             pod.phase = .deleting
             try store.save(pod, sync: false)
-            for member in try members(of: pod) {
-                do { try containers.delete(member.id, force: true, call) } catch let gone as KinaError
-                    where gone.code == .notFound
-                {}
-            }
+            try deleteMembers(of: pod, call)
             try machines.tearDown(pod)
             containers.spreadNames(of: pod)
             try networks.release(pod.id)

@@ -34,9 +34,8 @@
             if networks.isEmpty { return [] }
             let lone = try store.all().filter { $0.podID == nil && $0.id != record.id && isRunning($0.id) }
             let pods = try pods.store.all().filter { $0.id != record.podID && self.pods.machine($0.id) != nil }
-            let all: [(Int64, String, any NetworkMember)] =
-                lone.map { ($0.createdAt, $0.id, $0) } + pods.map { ($0.createdAt, $0.id, $0) }
-            return all.sorted { ($0.0, $0.1) < ($1.0, $1.1) }.map(\.2).filter { $0.isOn(networks) }
+            let all: [any NetworkMember] = lone + pods
+            return all.filter { $0.isOn(networks) }.sorted { $0.precedes($1) }
         }
 
         /// Tells the neighbours of what has come or gone, and itself of those that came meanwhile. Names are no reason to

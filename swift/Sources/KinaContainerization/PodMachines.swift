@@ -105,7 +105,10 @@
             } catch {
                 for seat in members.seats { seat.streams.abandon() }
                 pod = record
-                throw undo(error) { try tearDown(record) }
+                throw undo(error) {
+                    try tearDown(record)
+                    power.leaveNothing()
+                }
             }
         }
 

@@ -18,15 +18,12 @@ extension Store<ContainerRecord> {
 
     /// Pod id → its containers, in the order of their making.
     package func podMembers() throws -> [String: [ContainerRecord]] {
-        let all = try all().sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
-        return all.reduce(into: [:]) { found, record in
+        try inOrder().reduce(into: [:]) { found, record in
             if let pod = record.podID { found[pod, default: []].append(record) }
         }
     }
 
-    private func users(_ uses: (ContainerRecord) -> [(thing: String, user: String)]) throws -> [String: [String]] {
-        try all().flatMap(uses).reduce(into: [:]) { $0[$1.thing, default: []].append($1.user) }
-    }
+    package func members(of pod: PodRecord) throws -> [ContainerRecord] { try podMembers()[pod.id] ?? [] }
 }
 
 extension ContainerRecord {

@@ -57,7 +57,7 @@ extension [ContainerStatus] {
         self.filter { status in
             filter.selects(name: status.name, id: status.id, labels: status.labels)
                 && (filter.states.isEmpty || filter.states.contains(status.state))
-        }.sorted { ($0.createdAt, $0.id) < ($1.createdAt, $1.id) }
+        }.sorted { $0.precedes($1) }
     }
 }
 

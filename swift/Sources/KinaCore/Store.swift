@@ -1,6 +1,16 @@
-/// A record on disk: written before the first resource it names, removed after the last.
-public protocol Record: Document {
+/// What was made at some moment, and is listed in that order.
+public protocol Dated {
     var id: String { get }
+    /// Nanoseconds since 1970.
+    var createdAt: Int64 { get }
+}
+
+extension Dated {
+    package func precedes(_ other: any Dated) -> Bool { (createdAt, id) < (other.createdAt, other.id) }
+}
+
+/// A record on disk: written before the first resource it names, removed after the last.
+public protocol Record: Document, Dated {
     var name: String { get }
 }
 
@@ -129,6 +139,14 @@ public struct Store<R: Record>: Sendable {
     /// Those that can be read: one that is being removed is not there, and a broken one must not hide the others
     /// (asking for it by name says what is wrong with it).
     public func all() throws -> [R] { try ids().compactMap { try? load($0) } }
+
+    /// In the order of their making.
+    package func inOrder() throws -> [R] { try all().sorted { $0.precedes($1) } }
+
+    /// Thing → its users, by what each record uses.
+    package func users(_ uses: (R) -> [(thing: String, user: String)]) throws -> [String: [String]] {
+        try all().flatMap(uses).reduce(into: [:]) { $0[$1.thing, default: []].append($1.user) }
+    }
 
     /// Frees the name and removes the record with all that lies beside it. Fine when it is gone.
     public func remove(_ id: String, name: String) throws {

@@ -1,31 +1,15 @@
 import KinaCore
 
 /// Pods: what their sandboxes and their containers come to.
-struct OCIPods: PodBackend {
+struct OCIPods: RecordedPods {
     let sandboxes: OCISandboxes
     let containers: OCIContainers
     private var context: Context { sandboxes.context }
-    private var store: Store<PodRecord> { sandboxes.store }
+    var store: Store<PodRecord> { sandboxes.store }
+    var containerStore: Store<ContainerRecord> { containers.store }
     private var networks: OCINetworks { sandboxes.networks }
 
-    // MARK: Reading
-
-    func get(_ reference: String) throws -> PodStatus { try status(try store.find(reference)) }
-
-    func list() throws -> PodList {
-        let members = try containers.store.podMembers()
-        return PodList(try store.inOrder().map { status($0, members[$0.id] ?? []) })
-    }
-
-    private func status(_ pod: PodRecord) throws -> PodStatus { status(pod, try members(of: pod)) }
-
-    private func members(of pod: PodRecord) throws -> [ContainerRecord] {
-        try containers.store.podMembers()[pod.id] ?? []
-    }
-
-    private func status(_ pod: PodRecord, _ members: [ContainerRecord]) -> PodStatus {
-        pod.status(isUp: sandboxes.isUp(pod), containers: members.map(\.id))
-    }
+    func isUp(_ pod: PodRecord) -> Bool { sandboxes.isUp(pod) }
 
     // MARK: Making
 
@@ -68,7 +52,7 @@ struct OCIPods: PodBackend {
     func start(_ reference: String, _ call: Call) throws -> PodStatus {
         try store.locked(reference, call) { pod in
             try pod.requireWhole()
-            if sandboxes.isUp(pod) { return try status(pod) }
+            if isUp(pod) { return try status(pod) }
             try sandboxes.bringUp(&pod, call)
             journal("start", pod)
             return try status(pod)
@@ -78,12 +62,7 @@ struct OCIPods: PodBackend {
     func stop(_ reference: String, timeoutMs: Int64?, _ call: Call) throws -> PodStatus {
         try store.locked(reference, call) { pod in
             try pod.requireWhole()
-            // The last one made goes first: it may need the others.
-            for member in try members(of: pod).reversed() {
-                do { _ = try containers.stop(member.id, timeoutMs: timeoutMs, call) } catch let gone as KinaError
-                    where gone.code == .notFound
-                {}
-            }
+            try stopMembers(of: pod, timeoutMs: timeoutMs, call)
             guard pod.bootID != nil else { return try status(pod) }
             pod.bootID = nil
             let down = pod
@@ -96,7 +75,7 @@ struct OCIPods: PodBackend {
 
     func delete(_ reference: String, force: Bool, _ call: Call) throws {
         try store.locked(reference, call) { pod in
-            if !force { try pod.requireNone(running: members(of: pod).filter { containers.liveProcess($0) != nil }) }
+            if !force { try requireNoneRuns(in: pod) { containers.liveProcess($0) != nil } }
             try remove(&pod, call)
             journal("delete", pod)
         }
@@ -107,13 +86,7 @@ struct OCIPods: PodBackend {
         pod.phase = .deleting
         let doomed = pod
         try Step.podDeleteRecord.finish(call) { try store.save(doomed, sync: false) }
-        try Step.podDeleteContainers.finish(call) {
-            for member in try members(of: doomed) {
-                do { try containers.delete(member.id, force: true, call) } catch let gone as KinaError
-                    where gone.code == .notFound
-                {}
-            }
-        }
+        try Step.podDeleteContainers.finish(call) { try deleteMembers(of: doomed, call) }
         try sandboxes.tearDown(doomed.id)
         try Step.podDeleteLeases.finish(call) { try networks.release(doomed.id) }
         try Step.podDeleteCommit.finish(call) { try store.remove(doomed.id, name: doomed.name) }

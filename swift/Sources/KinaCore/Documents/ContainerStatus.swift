@@ -1,5 +1,5 @@
 /// What a container is.
-public struct ContainerStatus: Document {
+public struct ContainerStatus: Document, Dated {
     public enum State: String, Choice {
         /// Made, never started.
         case created

@@ -23,7 +23,7 @@ package enum HostName {
 }
 
 /// Who has addresses on networks: a container with a sandbox of its own, or a pod.
-package protocol NetworkMember {
+package protocol NetworkMember: Dated {
     var name: String { get }
     var hostname: String { get }
     var addresses: [AddressStatus] { get }
