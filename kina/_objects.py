@@ -4,14 +4,16 @@ What the objects that kina hands out have in common.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from kina._fields import Problems
+from kina.calls import Call, interruptible
 from kina.errors import InvalidArgumentError, NotFoundError
 from kina.runtimes import Runtime, default_runtime
 
-__all__ = ["Named", "View", "chosen", "references_of"]
+__all__ = ["Named", "View", "chosen", "made", "references_of"]
 
 T = TypeVar("T")
 
@@ -111,6 +113,30 @@ class Named(View, Generic[S]):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+N = TypeVar("N", bound=Named[Any])
+
+
+def made(make: Callable[[Call], N], call: Call | None = None) -> N:
+    """
+    Make something on the runtime such that Ctrl-C leaves none of it, also when it comes between the
+    runtime's answer and the object.
+
+    Args:
+        make: What to do. It must honour the call.
+        call: Bounds it.
+
+    Raises:
+        KeyboardInterrupt: After it was undone.
+    """
+
+    def discard(thing: N) -> None:
+        with suppress(NotFoundError):  # it went by itself
+            thing._discard()  # noqa: SLF001  # of this module
+
+    bound = call or Call()
+    return interruptible(lambda: make(bound), bound, discard)
 
 
 def chosen(runtime: Runtime | None) -> Runtime:

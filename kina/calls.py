@@ -285,7 +285,10 @@ def interruptible(
     except BaseException as interruption:
         if interruption is background.failure:
             raise
-        if not background.cancel():
+        ended = background.cancel()
+        for note in getattr(background.failure, "__notes__", ()):
+            interruption.add_note(note)  # what its clean-up could not do
+        if not ended:
             interruption.add_note(f"the clean-up goes on after {CLEAN_UP_SECONDS:.0f} s")
         elif undo is not None and (value := background.value) is not None:
             _take_back(undo, value, interruption)

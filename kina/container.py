@@ -4,7 +4,7 @@ Containers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Unpack, get_args
 
@@ -16,7 +16,7 @@ from kina._fields import (
     parse_mapping,
     parse_signal,
 )
-from kina._objects import chosen, references_of
+from kina._objects import chosen, made, references_of
 from kina._quantities import Quantity, parse_seconds
 from kina._spoken import spoken
 from kina.calls import Call
@@ -76,14 +76,18 @@ class Container(ContainerIO):
             AlreadyExistsError: The name is taken.
             KinaError: Whatever else a runtime can say.
         """
-        call = Call(timeout)
-        container = cls._create(image, command, options, runtime, call)
-        try:
-            container._begin(call)  # noqa: SLF001  # its own class
-        except BaseException as failure:
-            container._discard_after(failure)  # noqa: SLF001  # its own class
-            raise
-        return container
+        create = cls._creation(image, command, options, runtime)
+
+        def run(call: Call) -> Container:
+            container = create(call)
+            try:
+                container._begin(call)  # noqa: SLF001  # its own class
+            except BaseException as failure:
+                container._discard_after(failure)  # noqa: SLF001  # its own class
+                raise
+            return container
+
+        return made(run, Call(timeout))
 
     @classmethod
     @accepts_options(ContainerOptions)
@@ -111,21 +115,27 @@ class Container(ContainerIO):
             NotFoundError: There is no such image.
             AlreadyExistsError: The name is taken.
         """
-        return cls._create(image, command, options, runtime, Call(timeout))
+        return made(cls._creation(image, command, options, runtime), Call(timeout))
 
     @classmethod
-    def _create(
+    def _creation(
         cls,
         image: str | Image,
         command: Sequence[str] | None,
         options: ContainerOptions,
         runtime: Runtime | None,
-        call: Call,
-    ) -> Container:
+    ) -> Callable[[Call], Container]:
+        """
+        Check what was asked for, and return what makes it.
+        """
         spec = container_spec(image, command, options)
         where = chosen(runtime)
-        with spoken():
-            return cls._of(where, where.containers.create(spec, call))
+
+        def create(call: Call) -> Container:
+            with spoken():
+                return cls._of(where, where.containers.create(spec, call))
+
+        return create
 
     @classmethod
     def get(cls, reference: str, *, runtime: Runtime | None = None) -> Container:

@@ -5,7 +5,7 @@ Networks.
 from __future__ import annotations
 
 from kina._fields import Strings
-from kina._objects import Named, chosen
+from kina._objects import Named, chosen, made
 from kina.calls import Call
 from kina.config import NetworkSpec
 from kina.requests import PruneRequest
@@ -56,7 +56,7 @@ class Network(Named[NetworkStatus]):
             name=name, subnet=subnet, gateway=gateway, internal=internal, mtu=mtu, labels=labels
         )
         where = chosen(runtime)
-        return cls._of(where, where.networks.create(spec))
+        return made(lambda call: cls._of(where, where.networks.create(spec, call)))
 
     @classmethod
     def get(cls, reference: str, *, runtime: Runtime | None = None) -> Network:

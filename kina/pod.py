@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack
 
-from kina._objects import Named, chosen
+from kina._objects import Named, chosen, made
 from kina._spoken import spoken
 from kina.calls import Call
 from kina.config import Port
@@ -70,7 +70,7 @@ class Pod(Named[PodStatus]):
         spec = pod_spec(name, options)
         where = chosen(runtime)
         with spoken():
-            return cls._of(where, where.pods.create(spec, Call(timeout)))
+            return made(lambda call: cls._of(where, where.pods.create(spec, call)), Call(timeout))
 
     @classmethod
     def get(cls, reference: str, *, runtime: Runtime | None = None) -> Pod:

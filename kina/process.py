@@ -17,7 +17,7 @@ from kina._fields import Problems, Strings, parse_signal
 from kina._quantities import Quantity, parse_seconds
 from kina._spoken import spoken
 from kina._streams import CHUNK, Descriptor, Input, Output, Pipe, capture, descriptor_of
-from kina.calls import CLEAN_UP_SECONDS, SLICE, Background, Call
+from kina.calls import CLEAN_UP_SECONDS, SLICE, Background, Call, interruptible
 from kina.config import ProcessSpec
 from kina.errors import (
     DeadlineExceededError,
@@ -196,11 +196,19 @@ class Process:
     _tty: bool
     _input: Pipe | None
     _readers: dict[int, tuple[Literal["stdout", "stderr"], Descriptor]]
-    _call: Call
     _waiting: Background[ExitStatus]
 
     @classmethod
     def _start(cls, runtime: Runtime, container: str, spec: ProcessSpec, stdin: bool) -> Process:
+        call = Call()
+        return interruptible(
+            lambda: cls._started(runtime, container, spec, stdin, call), call, Process.close
+        )
+
+    @classmethod
+    def _started(
+        cls, runtime: Runtime, container: str, spec: ProcessSpec, stdin: bool, call: Call
+    ) -> Process:
         self = cls.__new__(cls)
         self._runtime, self._container = runtime, container
         self._tty = spec.terminal
@@ -210,11 +218,10 @@ class Process:
         try:
             streams = self._open_streams(pipes, stdin)
             with spoken():
-                self.id = runtime.processes.create(container, spec, streams)
-            self._call = call = Call()
-            process = self.id
+                self.id = runtime.processes.create(container, spec, streams, call)
+            process, waiting = self.id, Call()
             self._waiting = Background(
-                lambda: runtime.processes.wait(container, process, call), call
+                lambda: runtime.processes.wait(container, process, waiting), waiting
             )
             self._waiting.start()
         except BaseException:

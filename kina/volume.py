@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from kina._fields import Strings
-from kina._objects import Named, chosen
+from kina._objects import Named, chosen, made
 from kina.calls import Call
 from kina.config import VolumeSpec
 from kina.requests import PruneRequest
@@ -47,7 +47,8 @@ class Volume(Named[VolumeStatus]):
             InvalidArgumentError: An argument can't be used.
         """
         where = chosen(runtime)
-        return cls._of(where, where.volumes.create(VolumeSpec(name=name, labels=labels)))
+        spec = VolumeSpec(name=name, labels=labels)
+        return made(lambda call: cls._of(where, where.volumes.create(spec, call)))
 
     @classmethod
     def get(cls, reference: str, *, runtime: Runtime | None = None) -> Volume:

@@ -122,13 +122,7 @@ class RuntimeHandle:
         """
         _perform(function, self.pointer, *arguments)
 
-    def ask_long(
-        self,
-        call: Call | None,
-        function: Function,
-        *arguments: Any,
-        undo: Callable[[str], None] | None = None,
-    ) -> str:
+    def ask_long(self, call: Call | None, function: Function, *arguments: Any) -> str:
         """
         Call a function that can last and answers a document.
 
@@ -136,14 +130,12 @@ class RuntimeHandle:
             call: Bounds it.
             function: One of the library's.
             arguments: What it takes after runtime and call.
-            undo: Takes back an answer that came just when the wait was interrupted.
         """
         bound = call or Call()
         pointer = self.pointer
         return interruptible(
             lambda: self._bounded(bound, lambda c: _answer(function, pointer, c, *arguments)),
             bound,
-            undo,
         )
 
     def tell_long(self, call: Call | None, function: Function, *arguments: Any) -> None:

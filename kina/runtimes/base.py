@@ -3,9 +3,10 @@ What a runtime is: everything above speaks to one through these protocols.
 
 Specs go in and statuses come out as the frozen classes of `kina.config` and `kina.status`; bytes go
 through file descriptors, which are borrowed for the call (-1 stands for none). A function that can
-last takes a `Call`, which ends it early, and is ended by Ctrl-C; what it had begun is undone then.
-All may be called from any thread. Failures are `kina.errors`. A reference is a name, an id, or an
-unambiguous prefix of an id.
+last takes a `Call`, which ends it early, and is ended by Ctrl-C; what it had begun is undone then,
+but for what was done just before: who can't lose that calls it under `interruptible`. All may be
+called from any thread. Failures are `kina.errors`. A reference is a name, an id, or an unambiguous
+prefix of an id.
 """
 
 from __future__ import annotations

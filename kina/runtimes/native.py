@@ -4,7 +4,6 @@ The native runtime: libkina. The only importer of `kina._ffi`.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from kina import wire
@@ -13,7 +12,6 @@ from kina._ffi import doctor as _doctor
 from kina._ffi._library import encode
 from kina.calls import Call
 from kina.config import ContainerSpec, NetworkSpec, PodSpec, ProcessSpec, Resources, VolumeSpec
-from kina.errors import NotFoundError
 from kina.requests import (
     ContainerFilter,
     EventFilter,
@@ -173,14 +171,8 @@ class _Images(_Part):
 
 class _Containers(_Part):
     def create(self, spec: ContainerSpec, call: Call | None = None) -> ContainerStatus:
-        answer = self._handle.ask_long(
-            call, self._lib.kina_container_create, _document(spec), undo=self._undo_create
-        )
+        answer = self._handle.ask_long(call, self._lib.kina_container_create, _document(spec))
         return wire.from_json(ContainerStatus, answer)
-
-    def _undo_create(self, answer: str) -> None:
-        with suppress(NotFoundError):
-            self.delete(wire.from_json(ContainerStatus, answer).id, force=True)
 
     def start(self, reference: str, call: Call | None = None) -> ContainerStatus:
         return self._change(call, self._lib.kina_container_start, reference)
@@ -264,7 +256,6 @@ class _Processes(_Part):
             _reference(container, "container"),
             _document(spec),
             *streams,
-            undo=lambda process: self.delete(container, process),
         )
 
     def wait(self, container: str, process: str | None, call: Call | None = None) -> ExitStatus:

@@ -4,6 +4,7 @@ The life of a container: made, found, started, stopped, paused, deleted.
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import kina
+from kina._objects import Named
 from support.containers import WAITS
 from support.leaks import wait_until
 from support.scripts import check_python
@@ -49,6 +51,31 @@ def test_create_makes_a_container_that_does_not_run_yet(busybox: str) -> None:
         assert box.exit is None
         box.start()
         assert box.state == "running"
+
+
+@pytest.mark.parametrize("what", ["run", "create", "network", "volume"])
+def test_ctrl_c_between_the_runtimes_answer_and_the_object_leaves_nothing(
+    what: str, busybox: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make: dict[str, Callable[[], object]] = {
+        "run": lambda: kina.Container.run(busybox, WAITS),
+        "create": lambda: kina.Container.create(busybox, WAITS),
+        "network": lambda: kina.Network.create("interrupted"),
+        "volume": lambda: kina.Volume.create("interrupted"),
+    }
+    wrap = Named._of.__func__
+
+    def interrupted(*arguments: object) -> object:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return wrap(*arguments)
+
+    networks = len(kina.Network.list())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Named, "_of", classmethod(interrupted))
+        make[what]()
+    assert kina.Container.list() == []
+    assert (len(kina.Network.list()), kina.Volume.list()) == (networks, [])
 
 
 def test_get_finds_by_name_id_and_prefix(run: Run) -> None:

@@ -57,16 +57,11 @@ class Containers:
     # -- Making ------------------------------------------------------------------------------------
 
     def create(self, spec: ContainerSpec, call: Call | None = None) -> ContainerStatus:
-        def undo(status: ContainerStatus) -> None:
-            with suppress(NotFoundError):
-                self._remove(status.id)
-
         return self.engine.bounded(
             lambda bound: container_status(
                 self.inspect(self._create(spec, bound, {})), with_spec=True
             ),
             call,
-            undo,
         )
 
     def _create(self, spec: ContainerSpec, call: Call, changes: dict[str, Any]) -> str:

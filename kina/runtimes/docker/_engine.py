@@ -129,34 +129,21 @@ class Engine:
         """
         return f"/v{self.api_version}{text}"
 
-    def bounded(
-        self,
-        function: Callable[[Call], T],
-        call: Call | None,
-        undo: Callable[[T], None] | None = None,
-    ) -> T:
+    def bounded(self, function: Callable[[Call], T], call: Call | None) -> T:
         """
         Run a function that a call and Ctrl-C end.
 
         Args:
             function: Honours the call where it waits.
             call: Bounds it.
-            undo: Takes back what came too late.
         """
         bound = call or Call()
 
         def run() -> T:
             check(bound)
-            value = function(bound)
-            if undo is not None:
-                try:
-                    check(bound)
-                except BaseException:
-                    undo(value)
-                    raise
-            return value
+            return function(bound)
 
-        return interruptible(run, bound, undo)
+        return interruptible(run, bound)
 
 
 def check(call: Call) -> None:

@@ -49,9 +49,7 @@ class Networks:
 
     def create(self, spec: NetworkSpec, call: Call | None = None) -> NetworkStatus:
         checked(spec)
-        return self.engine.bounded(
-            lambda _: self._create(spec), call, lambda made: self.delete(made.id)
-        )
+        return self.engine.bounded(lambda _: self._create(spec), call)
 
     def _create(self, spec: NetworkSpec) -> NetworkStatus:
         with self.engine.choosing:

@@ -89,9 +89,7 @@ class Processes:
         self, container: str, spec: ProcessSpec, streams: Streams, call: Call | None = None
     ) -> str:
         return self.engine.bounded(
-            lambda bound: self._create(container, spec, streams, bound),
-            call,
-            lambda made: self.delete(container, made),
+            lambda bound: self._create(container, spec, streams, bound), call
         )
 
     def _create(self, container: str, spec: ProcessSpec, streams: Streams, call: Call) -> str:

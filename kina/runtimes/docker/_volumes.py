@@ -44,7 +44,7 @@ class Volumes:
                 client.create_volume(name, labels={**spec.labels, KIND: "volume"})
             return self.get(name)
 
-        return self.engine.bounded(create, call, lambda made: self.delete(made.name))
+        return self.engine.bounded(create, call)
 
     def _all(self) -> list[Any]:
         with self.engine.asking() as client:

@@ -30,7 +30,9 @@
         }
 
         /// What makes the machine of a container or a pod, and what ends it.
-        func monitor(of id: String, _ call: Call) throws -> (any VirtualMachineManager, Power) {
+        func monitor(of id: String, _ call: Call) throws -> (
+            manager: any VirtualMachineManager, power: Power
+        ) {
             let (kernel, guest) = try findParts(call)
             let room = PlatformMonitor.Room(home, id)
             return (try PlatformMonitor.make(kernel, guest, room), Power(room))

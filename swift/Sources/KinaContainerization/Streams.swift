@@ -35,7 +35,7 @@
             output.withLock { output in
                 if output.isGone { return }
                 // Cancelled, or not to be written: there is nobody to tell.
-                try? output.write(data, call, for: "the reader of a process's output")
+                _ = try? output.write(data, call, for: "the reader of a process's output")
             }
         }
 
