@@ -27,6 +27,9 @@ _SIZED_AT_BOOT = "a machine's size is given to it when it boots"
 _NO_PAUSE = "cloud-hypervisor's machines do not pause in Containerization 0.40"
 _HOST = "a machine shares no namespace with the host"
 _MOUNTS = "the guest's agent copies from and to the root, and sees no mounts in it"
+_STREAMS = "on Linux a machine has 16 streams in its life, three for such an exec"
+_LEAVES_SESSIONS = "what made a session of its own goes on: the guest's agent kills groups"
+_HAS_MEMORY = "a machine has a limit of memory, asked for or not"
 # On Linux only: Virtualization.framework's machines do.
 _PAUSES: Final[Mapping[str, str]] = (
     {
@@ -35,6 +38,12 @@ _PAUSES: Final[Mapping[str, str]] = (
         "test_life::test_pause_freezes_and_resume_thaws": _NO_PAUSE,
         "test_life::test_a_paused_container_can_be_stopped_and_deleted": _NO_PAUSE,
     }
+    if sys.platform == "linux"
+    else {}
+)
+
+_RUNS_OUT: Final[Mapping[str, str]] = (
+    {"test_exec::test_execs_at_the_same_time_do_not_mix": _STREAMS}
     if sys.platform == "linux"
     else {}
 )
@@ -125,6 +134,12 @@ DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_copy::test_extended_attributes_and_large_owners_are_kept": _COPIES,
         "test_copy::test_what_is_mounted_over_is_not_replaced": "its hosts file is one of the root",
         "test_exec::test_much_input_and_output_pass_at_once": _ONE_THREAD,
+        "test_exec::test_a_timeout_ends_the_process_and_its_children_in_the_container": (
+            _LEAVES_SESSIONS
+        ),
+        "test_stats::test_what_there_is_not_is_none_and_never_zero": _HAS_MEMORY,
+        "test_stats::test_a_series_is_one_numpy_array_with_named_fields": _HAS_MEMORY,
+        **_RUNS_OUT,
         "test_run::test_run_feeds_input_of_any_size": _ONE_THREAD,
         "test_pods::test_a_pod_is_known_by_its_name_and_aliases": _HOSTS_FILE,
         "test_pods::test_they_share_a_namespace[uts]": _POD_NAMESPACES,

@@ -8,9 +8,11 @@
     ///
     /// When the call ends first, the work is cancelled and waited for (a guest may need a while to notice), so that
     /// whoever undoes it finds nothing under way; what it had achieved by then is the caller's to undo. `graceMs`: for so
-    /// long it is waited for before it is cancelled.
+    /// long it is waited for before it is cancelled. Work that has to do with guests needs such a while: a connection to
+    /// an agent that is closed before its first use ends this process (Containerization 0.40: NIOAsyncWriter is freed
+    /// unfinished), and a connection is made for each question.
     func blocking<T: Sendable>(
-        _ call: Call, for waitedFor: String, graceMs: Int64 = 0, patienceMs: Int64 = 60_000,
+        _ call: Call, for waitedFor: String, graceMs: Int64 = 2_000, patienceMs: Int64 = 60_000,
         _ work: @escaping @Sendable () async throws -> T
     ) throws -> T {
         let outcome = Outcome<T>()

@@ -256,8 +256,7 @@
     /// Runs a boot or a start, within the call and a limit of kina-vmd's own.
     ///
     /// When that is over, the machine has the time that a boot takes to come up all the same, and is then stopped: a
-    /// boot that is cancelled asks for its guest without a pause, and a connection to it that is closed before its first
-    /// use ends this process (Containerization 0.40: NIOAsyncWriter is freed unfinished).
+    /// boot that is cancelled asks for its guest without a pause, see `blocking`.
     func starting(
         _ call: Call, _ waitedFor: String, bootLog: String, _ work: @escaping @Sendable () async throws -> Void
     ) throws {

@@ -82,7 +82,7 @@
                 let login = try AuthFile.login(nil, for: name, call).map {
                     BasicAuthentication(username: $0.username, password: $0.password)
                 }
-                try blocking(call, for: "the init image \(reference)") {
+                try blocking(call, for: "the init image \(reference)", graceMs: 0) {
                     let store = try ImageStore(path: URL(fileURLWithPath: images))
                     let image = try await store.pull(
                         reference: "\(name)", platform: Self.platform.ociPlatform(), insecure: name.isLoopback,

@@ -20,7 +20,9 @@
                 try Archive.extract(fd, to: directory, call)
                 if !Files.exists("\(directory.path)/index.json") { try DockerArchive(directory).makeLayout(call) }
                 let store = store
-                let loaded = try blocking(call, for: "images to be loaded") { try await store.load(from: directory) }
+                let loaded = try blocking(call, for: "images to be loaded", graceMs: 0) {
+                    try await store.load(from: directory)
+                }
                 return ImageList(try loaded.map { try named($0, request.reference, alone: loaded.count == 1) })
             }
         }
@@ -47,7 +49,7 @@
             let names = try request.references.map { try get($0).reference }
             try withDirectory { directory in
                 let store = store
-                try blocking(call, for: "images to be saved") {
+                try blocking(call, for: "images to be saved", graceMs: 0) {
                     try await store.save(references: names, out: directory, platform: Self.platform)
                 }
                 if request.format == .docker { try DockerArchive(directory).describe() }
@@ -63,7 +65,7 @@
                 let layer = directory.appendingPathComponent("layer.tar")
                 try Archive.layer(from: fd, or: request.directory, to: layer, call)
                 let (store, contents) = (store, contents)
-                try blocking(call, for: "image \(name) to be imported") {
+                try blocking(call, for: "image \(name) to be imported", graceMs: 0) {
                     let index = try await contents.compose(layer, request.config)
                     _ = try await store.create(
                         description: Containerization.Image.Description(reference: "\(name)", descriptor: index))

@@ -51,7 +51,7 @@
             try Self.check(platform: request.platform)
             let login = try Self.login(request.username, request.password, request.authFile, reference, call)
             let store = store
-            try blocking(call, for: "image \(reference) to be pulled") {
+            try blocking(call, for: "image \(reference) to be pulled", graceMs: 0) {
                 _ = try await store.pull(
                     reference: "\(reference)", platform: Self.platform,
                     insecure: request.insecure || reference.isLoopback, auth: login,
@@ -68,7 +68,7 @@
             if "\(target)" != source.reference { _ = try tag(source.reference, as: "\(target)") }
             let login = try Self.login(request.username, request.password, request.authFile, target, call)
             let store = store
-            try blocking(call, for: "image \(target) to be pushed") {
+            try blocking(call, for: "image \(target) to be pushed", graceMs: 0) {
                 try await store.push(
                     reference: "\(target)", platform: Self.platform, insecure: request.insecure || target.isLoopback,
                     auth: login, progress: Self.progress("push", "\(target)", call))
@@ -199,7 +199,7 @@
         func delete(_ reference: String, force: Bool, _ call: Call) throws {
             let image = try find(reference)
             let store = store
-            let others = try blocking(call, for: "the images") {
+            let others = try blocking(call, for: "the images", graceMs: 0) {
                 try await store.list().filter { $0.digest == image.digest && $0.reference != image.reference }.count
             }
             let containers = try users()[image.digest] ?? []
@@ -208,7 +208,7 @@
                     .failedPrecondition, "image '\(image.reference)' is used by \(containers.joined(separator: ", "))",
                     hint: "delete those containers first, or delete it with force")
             }
-            try blocking(call, for: "image \(image.reference) to be deleted") {
+            try blocking(call, for: "image \(image.reference) to be deleted", graceMs: 0) {
                 try await store.delete(reference: image.reference, performCleanup: true)
             }
             // Containers have clones of their own.
@@ -255,7 +255,7 @@
             try doing("removing \(half)") { try Files.remove(half) }
             let limit = UInt64(unpackLimit)
             do {
-                try blocking(call, for: "image \(image.reference) to be unpacked") {
+                try blocking(call, for: "image \(image.reference) to be unpacked", graceMs: 0) {
                     _ = try await EXT4Unpacker(capacityInBytes: limit, journal: Self.journaling).unpack(
                         image, for: Self.platform, at: URL(fileURLWithPath: half),
                         progress: call.reportsProgress ? Self.progress("unpack", image.reference, call) : nil)

@@ -118,17 +118,29 @@
     final class MachineProcess: Ending {
         let id: String
         let process: LinuxProcess
+        private let guest: any Guest
         let streams: ProcessStreams
         let hasTerminal: Bool
         let timedOut = Mutex(false)
         let end: End
 
-        init(_ id: String, _ process: LinuxProcess, _ streams: ProcessStreams, hasTerminal: Bool) throws {
+        init(
+            _ id: String, _ process: LinuxProcess, in guest: any Guest, _ streams: ProcessStreams, hasTerminal: Bool
+        ) throws {
             self.id = id
             self.process = process
+            self.guest = guest
             self.streams = streams
             self.hasTerminal = hasTerminal
             end = try End()
+        }
+
+        /// Kills it with what it has started. It leads a session; what has made one of its own since goes on: the agent
+        /// knows no more of it than its number.
+        func killAll() async {
+            let pid = process.pid
+            if pid > 1 { _ = try? await guest.withAgent { try await $0.kill(pid: -pid, signal: SIGKILL) } }
+            try? await process.kill(.kill)
         }
 
         /// Follows it to its end, and past its time no further.
@@ -149,7 +161,7 @@
                 try? await Task.sleep(nanoseconds: UInt64(timeoutMs) * 1_000_000)
                 guard exit == nil else { return }
                 timedOut.withLock { $0 = true }
-                try? await process.kill(.kill)
+                await killAll()
             }
         }
     }

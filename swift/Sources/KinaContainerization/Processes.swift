@@ -36,7 +36,7 @@
                 kept.abandon()
                 throw KinaError.naming(user: spec.user ?? record.spec.user ?? record.imageConfig.user, in: error)
             }
-            let known = try MachineProcess(id, process, kept, hasTerminal: spec.terminal)
+            let known = try MachineProcess(id, process, in: machine.guest, kept, hasTerminal: spec.terminal)
             machine.add(known)
             kept.pace { [guest = machine.guest] in try await guest.waitForEnd(of: id) }
             known.watch(timeoutMs: spec.timeoutMs)
@@ -96,7 +96,7 @@
             do {
                 try blocking(.unbounded.within(ms: 20_000), for: "process \(process) to end") {
                     if known.exit == nil {
-                        try? await known.process.kill(.kill)
+                        await known.killAll()
                         _ = try? await known.process.wait(timeoutInSeconds: 10)
                     }
                     try await known.process.delete()
