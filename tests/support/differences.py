@@ -66,6 +66,7 @@ UNSUPPORTED: Final[Mapping[str, Mapping[str, str]]] = {
         "test_copy::test_a_place_without_attributes_takes_the_rest": _MOUNTS,
         "test_copy::test_links_in_the_container_do_not_lead_out": "the guest's agent takes links "
         "from the root of the guest, not of the container",
+        "test_networks::test_the_hosts_network_can_be_shared": _HOST,
         "test_pods::test_a_pod_without_a_network_of_its_own[host]": _HOST,
         "test_spec::test_namespaces_are_its_own_unless_shared": _HOST,
         "test_spec::test_cpus_limit_the_time": _WHOLE_CPUS,
@@ -140,6 +141,8 @@ DIFFERENT: Final[Mapping[str, Mapping[str, str]]] = {
         "test_stats::test_what_there_is_not_is_none_and_never_zero": _HAS_MEMORY,
         "test_stats::test_a_series_is_one_numpy_array_with_named_fields": _HAS_MEMORY,
         **_RUNS_OUT,
+        "test_networks::test_the_networks_resolver_is_used_by_default": "machines ask the host's "
+        "own servers",
         "test_run::test_run_feeds_input_of_any_size": _ONE_THREAD,
         "test_pods::test_a_pod_is_known_by_its_name_and_aliases": _HOSTS_FILE,
         "test_pods::test_they_share_a_namespace[uts]": _POD_NAMESPACES,

@@ -84,12 +84,11 @@
         }
 
         private func gateway(_ spec: NetworkSpec, _ subnet: IPv4Subnet) throws -> KinaCore.IPv4Address {
-            let first = KinaCore.IPv4Address(subnet.hosts.lowerBound)
-            guard let text = spec.gateway else { return first }
-            guard try KinaCore.IPv4Address(text, field: "gateway") == first else {
+            let (first, gateway) = (KinaCore.IPv4Address(subnet.hosts.lowerBound), try spec.gateway(in: subnet))
+            guard gateway == first else {
                 throw KinaError(
-                    .unimplemented, "gateway '\(text)': a network of virtual machines has its first address there",
-                    hint: "leave it out, or use \(first)", details: ["field": "gateway", "value": text])
+                    .unimplemented, "gateway '\(gateway)': a network of virtual machines has its first address there",
+                    hint: "leave it out, or use \(first)", details: ["field": "gateway", "value": "\(gateway)"])
             }
             return first
         }

@@ -6,6 +6,7 @@
     /// A bridge of the host's, and a TAP device on it for each virtual machine. Both need root.
     struct PlatformWires: NetworkWires {
         private let bridge: BridgeManager
+        private let fence: Fence
         private var taps: [String: TAPDevice] = [:]
 
         static func interface(of record: NetworkRecord) -> String { "kvm\(record.id.prefix(8))" }
@@ -17,16 +18,27 @@
                 enableNAT: !record.isInternal)
         }
 
+        private static func fence(of record: NetworkRecord) -> Fence {
+            Fence(interface(of: record), isInternal: record.isInternal)
+        }
+
         /// TAP devices go with their process; a bridge and its rules do not.
         static func endOrphan(_ record: NetworkRecord) throws {
-            do { try bridge(of: record).delete() } catch {
+            do {
+                try bridge(of: record).delete()
+                try fence(of: record).lower()
+            } catch {
                 throw KinaError(guest: error, "removing what was left of network '\(record.name)'")
             }
         }
 
         init(_ record: NetworkRecord) throws {
             bridge = try Self.bridge(of: record)
-            do { try bridge.create() } catch {
+            fence = Self.fence(of: record)
+            do {
+                try bridge.create()
+                do { try fence.raise() } catch { throw undo(error) { try bridge.delete() } }
+            } catch {
                 throw KinaError(guest: error, "bringing network '\(record.name)' up")
             }
         }
@@ -56,7 +68,10 @@
         }
 
         func tearDown() throws {
-            do { try bridge.delete() } catch { throw KinaError(guest: error, "removing bridge \(bridge.name)") }
+            do {
+                try bridge.delete()
+                try fence.lower()
+            } catch { throw KinaError(guest: error, "removing bridge \(bridge.name)") }
         }
 
         /// The host's own: nothing answers names on the bridge.

@@ -59,24 +59,13 @@ final class OCINetworks: NetworkBackend {
             subnet = try subnets.choose(own, seed: seed)
         }
         let record = NetworkRecord(
-            id: Identifier.random(), name: spec.name, subnet: "\(subnet)", gateway: "\(try gateway(spec, subnet))",
+            id: Identifier.random(), name: spec.name, subnet: "\(subnet)", gateway: "\(try spec.gateway(in: subnet))",
             isInternal: spec.isInternal, mtu: spec.mtu ?? NetworkSubnets.outsideMTU(), labels: spec.labels,
             createdAt: Clock.now())
         try store.insert(record)
         try subnets.claim(subnet, for: record.id)
         context.journal.append(.network, "create", id: record.id, name: record.name)
         return try status(record)
-    }
-
-    private func gateway(_ spec: NetworkSpec, _ subnet: IPv4Subnet) throws -> IPv4Address {
-        guard let text = spec.gateway else { return IPv4Address(subnet.hosts.lowerBound) }
-        let gateway = try IPv4Address(text, field: "gateway")
-        guard subnet.contains(gateway), subnet.hosts.contains(gateway.value) else {
-            throw KinaError.invalid(
-                "gateway", text, "is not an address inside \(subnet)",
-                hint: spec.subnet == nil ? "give the subnet too" : "use \(IPv4Address(subnet.hosts.lowerBound))")
-        }
-        return gateway
     }
 
     private func status(_ record: NetworkRecord) throws -> NetworkStatus {

@@ -36,3 +36,18 @@ package struct NetworkRecord: Record {
         return (subnet, gateway)
     }
 }
+
+extension NetworkSpec {
+    /// The host's address on it: the first one, unless the spec says otherwise.
+    package func gateway(in subnet: IPv4Subnet) throws -> IPv4Address {
+        let first = IPv4Address(subnet.hosts.lowerBound)
+        guard let text = gateway else { return first }
+        let gateway = try IPv4Address(text, field: "gateway")
+        guard subnet.contains(gateway), subnet.hosts.contains(gateway.value) else {
+            throw KinaError.invalid(
+                "gateway", text, "is not an address inside \(subnet)",
+                hint: self.subnet == nil ? "give the subnet too" : "use \(first)")
+        }
+        return gateway
+    }
+}
