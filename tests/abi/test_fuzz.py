@@ -326,6 +326,8 @@ def test_odd_options_open_nothing_and_crash_nothing(
 ) -> None:
     for odd in (
         "",
+        "\0",
+        "/\0/x",
         ".",
         "..",
         "\u0001",

@@ -22,9 +22,14 @@ private func allocate(_ failure: KinaError) -> UnsafeMutablePointer<kina_error_t
     let pointer = UnsafeMutablePointer<kina_error_t>.allocate(capacity: 1)
     pointer.initialize(
         to: kina_error_t(
-            code: failure.code.rawValue, message: strdup(failure.message), hint: failure.hint.flatMap { strdup($0) },
+            code: failure.code.rawValue, message: cText(failure.message), hint: failure.hint.flatMap(cText),
             details: failure.details.isEmpty ? nil : (try? JSON.text(failure.details)).flatMap { strdup($0) }))
     return pointer
+}
+
+/// A NUL, which would end the text for a C reader, as Unicode's picture of it.
+private func cText(_ text: String) -> UnsafeMutablePointer<CChar>? {
+    strdup(String(String.UnicodeScalarView(text.unicodeScalars.map { $0 == "\0" ? "\u{2400}" : $0 })))
 }
 
 /// A C string that must be there and be UTF-8.

@@ -45,9 +45,14 @@ public struct RuntimeOptions: Document {
         unpackLimit = try f.value(.unpackLimit, default: unpackLimit)
         kernel = try f.optional(.kernel)
         initImage = try f.optional(.initImage)
-        guard unpackLimit > 0 else {
-            throw KinaError.invalid("unpackLimit", "\(unpackLimit)", "must be at least 1 byte")
-        }
+        var problems = Problems()
+        problems.require(unpackLimit > 0, "unpackLimit", "\(unpackLimit)", "must be at least 1 byte")
+        let texts: [(CodingKeys, String?)] = [
+            (.home, home), (.backend, backend), (.ociRuntime, ociRuntime), (.libexec, libexec), (.kernel, kernel),
+            (.initImage, initImage),
+        ]
+        for (key, text) in texts { if let text { problems.text(key.rawValue, text) } }
+        try problems.finish()
     }
 }
 
