@@ -13,7 +13,7 @@ from kina.calls import Call, interruptible
 from kina.errors import InvalidArgumentError, NotFoundError
 from kina.runtimes import Runtime, default_runtime
 
-__all__ = ["Named", "View", "chosen", "made", "references_of"]
+__all__ = ["Known", "Named", "View", "chosen", "made", "references_of"]
 
 T = TypeVar("T")
 
@@ -30,6 +30,23 @@ class View:
         raise TypeError(f"use the class methods of kina.{name}, such as kina.{name}.get()")
 
 
+class Known(View, Generic[T]):
+    """
+    A view with what its runtime has said of it last.
+    """
+
+    __slots__ = ("_known", "_runtime")
+
+    _runtime: Runtime
+    _known: T
+
+    @classmethod
+    def _of(cls, runtime: Runtime, status: T) -> Self:
+        self = cls.__new__(cls)
+        self._runtime, self._known = runtime, status
+        return self
+
+
 class _Status(Protocol):
     @property
     def id(self) -> str: ...
@@ -42,21 +59,12 @@ class _Status(Protocol):
 S = TypeVar("S", bound=_Status)
 
 
-class Named(View, Generic[S]):
+class Named(Known[S]):
     """
     A view on something with an id, a name and labels, which goes at the end of a `with` block.
     """
 
-    __slots__ = ("_known", "_runtime")
-
-    _runtime: Runtime
-    _known: S
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: S) -> Self:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
+    __slots__ = ()
 
     @property
     def id(self) -> str:
@@ -86,22 +94,24 @@ class Named(View, Generic[S]):
         return self
 
     def __exit__(self, kind: object, failure: BaseException | None, trace: object) -> None:
-        if failure is not None:
+        if failure is None:
+            self._let_go()
+        else:
             self._discard_after(failure)
-            return
-        try:
+
+    def _let_go(self) -> None:
+        """
+        Delete it, unless it was deleted inside, or by itself.
+        """
+        with suppress(NotFoundError):
             self._discard()
-        except NotFoundError:
-            return  # deleted inside, or by itself
 
     def _discard_after(self, failure: BaseException) -> None:
         """
         Delete it because of a failure, which keeps the word.
         """
         try:
-            self._discard()
-        except NotFoundError:
-            return
+            self._let_go()
         except Exception as second:  # noqa: BLE001  # said with the first
             what = type(self).__name__.lower()
             failure.add_note(f"{what} {self.name!r} could not be deleted: {second}")
@@ -130,13 +140,8 @@ def made(make: Callable[[Call], N], call: Call | None = None) -> N:
     Raises:
         KeyboardInterrupt: After it was undone.
     """
-
-    def discard(thing: N) -> None:
-        with suppress(NotFoundError):  # it went by itself
-            thing._discard()  # noqa: SLF001  # of this module
-
     bound = call or Call()
-    return interruptible(lambda: make(bound), bound, discard)
+    return interruptible(lambda: make(bound), bound, Named._let_go)  # noqa: SLF001  # of this module
 
 
 def chosen(runtime: Runtime | None) -> Runtime:

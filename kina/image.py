@@ -12,7 +12,7 @@ from typing import IO, Any, Literal, TypeAlias, TypedDict, Unpack
 
 from kina._archives import Archive, reading, writing
 from kina._fields import Problems, Strings
-from kina._objects import View, chosen
+from kina._objects import Known, chosen
 from kina._streams import Reading
 from kina.calls import Call
 from kina.config import ImageConfig
@@ -61,7 +61,7 @@ class ConfigOptions(TypedDict, total=False):
     stop_signal: str
 
 
-class Image(View):
+class Image(Known[ImageStatus]):
     """
     An image that is here, under one reference.
 
@@ -69,16 +69,7 @@ class Image(View):
     these will do.
     """
 
-    __slots__ = ("_known", "_runtime")
-
-    _runtime: Runtime
-    _known: ImageStatus
-
-    @classmethod
-    def _of(cls, runtime: Runtime, status: ImageStatus) -> Image:
-        self = cls.__new__(cls)
-        self._runtime, self._known = runtime, status
-        return self
+    __slots__ = ()
 
     @classmethod
     def pull(
